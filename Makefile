@@ -1,0 +1,74 @@
+# Everything from a fresh clone: each target sets up what it needs, once, into .venv.
+# Needs Python 3.11 or newer and make; uses uv when it is there, plain venv and pip when not.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(shell command -v uv 2>/dev/null)
+# tests/conftest.py takes this database instead of starting its own: ONCEPAY_TEST_POSTGRES_URL
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check bench lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.ready ## play every story against the sandbox, then stay up (ONCE=1: exit instead)
+	@$(BIN)/oncepay demo $(if $(filter 1,$(ONCE)),--once)
+
+test: $(VENV)/.ready-dev ## all tests (ARGS="-k name" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.ready-dev ## format, lint, types, floors, tidiness
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; cure: $(BIN)/ruff format ." >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary src tests $(wildcard bench)
+	@$(BIN)/lint-imports --no-logo >$(VENV)/.floors 2>&1 || { cat $(VENV)/.floors >&2; exit 1; }
+	@$(BIN)/python -m pytest -q tests/tidy
+
+bench: $(VENV)/.ready-dev ## the whole path at saturation and paced, on SQLite and PostgreSQL
+	@$(BIN)/python -m bench $(ARGS)
+
+# No index address, no path of the machine that ran it: the files are the same wherever they are made.
+LOCK = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+       --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group build --extra postgres
+
+lock: ## make requirements*.lock again (UPGRADE=1: with the newest versions)
+	@test -n "$(UV)" || test -x $(BIN)/uv || { echo "make lock needs uv; cure: $(BIN)/python -m pip install uv" >&2; exit 1; }
+	$(LOCK) $(if $(filter 1,$(UPGRADE)),--upgrade) --output-file requirements.lock
+	$(LOCK) $(if $(filter 1,$(UPGRADE)),--upgrade) --constraint requirements.lock --extra dev --output-file requirements-dev.lock
+
+# --- setting up -------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "oncepay needs Python 3.11 or newer, and $(PYTHON) is not; cure: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
+	 elif [ -n "$(UV)" ]; then "$(UV)" venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+	 else echo "$(PYTHON) cannot make a virtual environment; cure: apt-get install python3-venv (or install uv)" >&2; exit 1; fi
+
+ifneq ($(UV),)
+PIP = "$(UV)" pip install --quiet --python $(BIN)/python
+else
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+$(VENV)/.installed: requirements.lock | $(BIN)/python
+	@echo "Setting up $(VENV) (once, until requirements.lock changes) ..."
+	@$(PIP) --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock | $(BIN)/python
+	@echo "Setting up $(VENV) for tests (once, until requirements-dev.lock changes) ..."
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The package itself, editable, from the sources that stand here: only its commands and metadata can go stale.
+$(VENV)/.ready: $(VENV)/.installed pyproject.toml
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.installed-dev pyproject.toml
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@

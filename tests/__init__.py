@@ -1,0 +1,1 @@
+"""Tests by what they prove; ``servers`` and ``conftest`` are what they share."""

@@ -1,0 +1,64 @@
+"""What every test may ask for: a real PostgreSQL, fresh databases; and the rule that in CI nothing is skipped.
+
+ONCEPAY_TEST_POSTGRES_URL: use this server (a superuser's URL) instead of starting our own.
+CI: a skipped test fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import TypeVar
+
+import hypothesis
+import pytest
+
+from tests.servers import PostgresServer, fresh_database
+
+IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+
+# No deadline: how long an example takes says more about the neighbours of this machine than about us.
+hypothesis.settings.register_profile("oncepay", deadline=None, derandomize=IN_CI, print_blob=True)
+hypothesis.settings.load_profile("oncepay")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL with safe settings, one a session; its superuser's URL on the database ``postgres``."""
+    given = os.environ.get("ONCEPAY_TEST_POSTGRES_URL")
+    if given:
+        yield given
+        return
+    with PostgresServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of a database that is new, empty, and this test's own."""
+    with fresh_database(postgres_url) as url:
+        yield url
+
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def _skips_fail(report: Report) -> Report:
+    """In CI a skip is a hole in what was proved, so it fails. (An expected failure also calls itself skipped.)"""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"in CI a skip is a failure: {why}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skipped tests into failures in CI."""
+    return _skips_fail((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn skipped modules into failures in CI."""
+    return _skips_fail((yield))
