@@ -1,0 +1,189 @@
+"""What an app may ask for: start an attempt, close, reopen, amend, refund. Each refuses by raising, changes nothing
+when it was asked before, and otherwise leaves the change on the desk."""
+
+from __future__ import annotations
+
+from oncepay.domain import errors
+from oncepay.domain.attempt import Attempt, Call
+from oncepay.domain.capabilities import Capabilities
+from oncepay.domain.change import Amend, AskRefund, Close, Reopen, Start
+from oncepay.domain.desk import Desk, incoming, outgoing, unsettled
+from oncepay.domain.fingerprint import check_same_refund
+from oncepay.domain.ids import ATTEMPTS_MAX, ID_LENGTH, check_number, in_number
+from oncepay.domain.money import check_amount
+from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund
+
+
+def start(desk: Desk, asked: Start) -> None:
+    """A new attempt, or the old ones superseded first: then the change holds no new attempt and the engine follows
+    the old ones to their end before it asks again. The same as the live one changes nothing."""
+    payment = desk.payment
+    _check_open(payment, desk.now_ms)
+    capabilities = _capabilities(desk, asked)
+    open_ones = unsettled(payment)
+    if any(_is_same(a, asked, desk.now_ms) for a in open_ones):
+        return
+    if open_ones and not asked.force:
+        live = [a for a in open_ones if not a.superseded_ms]
+        if not live:
+            until_ms = max(a.expires_ms for a in open_ones)
+            raise errors.AttemptLive("an earlier attempt may still take money", until_ms=until_ms)
+        for attempt in live:
+            desk.set_attempt(attempt, superseded_ms=desk.now_ms)
+        return
+    for attempt in open_ones:
+        if not attempt.superseded_ms:
+            desk.set_attempt(attempt, superseded_ms=desk.now_ms)
+    _new_attempt(desk, asked, capabilities)
+
+
+def _is_same(attempt: Attempt, asked: Start, now_ms: int) -> bool:
+    return attempt.same == asked.same and not attempt.superseded_ms and now_ms < attempt.expires_ms
+
+
+def _check_open(payment: Payment, now_ms: int) -> None:
+    if payment.status is PaymentStatus.PAID:
+        raise errors.PaymentPaid(paid_ms=payment.paid_ms)
+    if payment.status is PaymentStatus.CLOSED:
+        raise errors.PaymentClosed(closed_ms=payment.closed_ms)
+    if payment.closing_ms:
+        raise errors.PaymentClosing
+    if now_ms >= payment.deadline_ms:
+        raise errors.PaymentClosed("the deadline has passed", deadline_ms=payment.deadline_ms)
+
+
+def _capabilities(desk: Desk, asked: Start) -> Capabilities:
+    capabilities = desk.policy[asked.channel]
+    if asked.method not in capabilities.methods:
+        known = ", ".join(sorted(capabilities.methods))
+        raise errors.MethodUnknown(f"{asked.channel} has no method {asked.method!r}, only {known}", field="method")
+    if desk.payment.currency not in capabilities.currencies:
+        raise errors.MethodUnknown(f"{asked.channel} takes no {desk.payment.currency}", field="currency")
+    return capabilities
+
+
+def _new_attempt(desk: Desk, asked: Start, capabilities: Capabilities) -> None:
+    payment, now_ms = desk.payment, desk.now_ms
+    index = max((_index(a.no) for a in incoming(payment)), default=-1) + 1
+    if index >= ATTEMPTS_MAX:
+        raise errors.AttemptsSpent(f"a payment has {ATTEMPTS_MAX} attempts at most")
+    expires_ms = min(asked.expires_ms or payment.deadline_ms, payment.deadline_ms, now_ms + capabilities.expiry_max_ms)
+    if expires_ms - now_ms < capabilities.expiry_min_ms:
+        least_s = capabilities.expiry_min_ms // 1000
+        raise errors.DeadlineInvalid(
+            f"{asked.channel} needs at least {least_s} s to pay, there are {(expires_ms - now_ms) / 1000:.0f} s left",
+            field="expires_ms" if asked.expires_ms else "deadline_ms",
+        )
+    called = asked.call_until_ms > 0
+    desk.add_attempt(
+        Attempt(
+            no=in_number(payment.id, index),
+            channel=asked.channel,
+            account=asked.account,
+            method=asked.method,
+            minor=payment.minor,
+            currency=payment.currency,
+            created_ms=now_ms,
+            expires_ms=expires_ms,
+            same=asked.same,
+            calls=1 if called else 0,
+            asked=Call.PREPAY if called else None,
+            asked_ms=now_ms if called else 0,
+            until_ms=asked.call_until_ms,
+        )
+    )
+
+
+def _index(no: str) -> int:
+    """The index of an attempt's number; of an adopted one with a strange suffix, -1."""
+    suffix = no[ID_LENGTH:]
+    return next((i for i in range(ATTEMPTS_MAX) if in_number("", i) == suffix), -1)
+
+
+def close(desk: Desk, asked: Close) -> None:
+    """From now on no new attempt or credential; closed once all attempts are settled."""
+    payment = desk.payment
+    if payment.status is PaymentStatus.PAID:
+        raise errors.PaymentPaid(paid_ms=payment.paid_ms)
+    if payment.status is PaymentStatus.CLOSED:
+        return
+    desk.set(closing_ms=payment.closing_ms or desk.now_ms, if_paid=asked.if_paid)
+
+
+def reopen(desk: Desk, asked: Reopen) -> None:
+    """An unpaid closed payment is owed again: same id, versions go on."""
+    payment = desk.payment
+    if payment.status is PaymentStatus.OPEN and not payment.closing_ms and payment.deadline_ms == asked.deadline_ms:
+        return
+    if payment.status is PaymentStatus.PAID:
+        raise errors.PaymentPaid(paid_ms=payment.paid_ms)
+    if payment.status is PaymentStatus.OPEN:
+        raise errors.PaymentOpen("only a closed payment can be reopened")
+    _check_deadline(asked.deadline_ms, desk.now_ms)
+    desk.set(
+        status=PaymentStatus.OPEN,
+        deadline_ms=asked.deadline_ms,
+        closing_ms=0,
+        closed_ms=0,
+        expired=False,
+        if_paid="keep",
+    )
+
+
+def amend(desk: Desk, asked: Amend) -> None:
+    """Another amount or deadline, while nobody can be paying the old one."""
+    payment = desk.payment
+    minor = payment.minor if asked.minor is None else asked.minor
+    deadline_ms = payment.deadline_ms if asked.deadline_ms is None else asked.deadline_ms
+    if (minor, deadline_ms) == (payment.minor, payment.deadline_ms):
+        return
+    _check_open(payment, min(desk.now_ms, payment.deadline_ms - 1))
+    live = unsettled(payment)
+    if live:
+        raise errors.AttemptLive("an attempt may still take the old amount", until_ms=max(a.expires_ms for a in live))
+    check_amount(minor, payment.currency)
+    if asked.deadline_ms is not None:
+        _check_deadline(deadline_ms, desk.now_ms)
+    desk.set(minor=minor, deadline_ms=deadline_ms)
+
+
+def _check_deadline(deadline_ms: int, now_ms: int) -> None:
+    if deadline_ms <= now_ms:
+        raise errors.DeadlineInvalid("deadline_ms has passed", field="deadline_ms")
+
+
+def ask_refund(desk: Desk, asked: AskRefund) -> None:
+    """Money back from what is kept, never from surplus. The amount is reserved from now on."""
+    payment = desk.payment
+    check_number(asked.refund_no, "refund_no")
+    known = payment.refund(asked.refund_no)
+    if known is not None:
+        check_same_refund(known, asked.minor)
+        return
+    if payment.status is not PaymentStatus.PAID:
+        raise errors.PaymentUnpaid(_why_unpaid(payment), status=payment.status.value)
+    check_amount(asked.minor, payment.currency)
+    paying = payment.attempt(payment.paid_by)
+    if paying is None:
+        raise errors.PaymentUnpaid
+    capabilities = desk.policy[paying.channel]
+    if desk.now_ms > payment.paid_ms + capabilities.refund_window_ms:
+        days = capabilities.refund_window_ms // 86_400_000
+        raise errors.RefundTooLate(f"{paying.channel} takes refunds for {days} days", paid_ms=payment.paid_ms)
+    if asked.minor > payment.kept:
+        raise errors.RefundTooLarge(
+            f"minor is {asked.minor}, {payment.kept} is kept", field="minor", kept_minor=payment.kept
+        )
+    counted = [r for r in payment.refunds if r.of == paying.no and r.origin is not Origin.OUTSIDE]
+    numbers = outgoing(payment, of=paying.no)
+    if max(len(counted), len(numbers)) >= capabilities.refund_count:
+        raise errors.RefundsSpent(f"{paying.channel} takes {capabilities.refund_count} refunds of one payment")
+    desk.add_refund(
+        Refund(refund_no=asked.refund_no, minor=asked.minor, of=paying.no, created_ms=desk.now_ms, note=asked.note)
+    )
+
+
+def _why_unpaid(payment: Payment) -> str:
+    if unsettled(payment):
+        return "whether it was paid is not known yet"
+    return f"the payment is {payment.status.value}"

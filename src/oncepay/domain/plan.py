@@ -1,0 +1,166 @@
+"""What to do next and when. Nothing here counts tries: every offset is measured from what the aggregate already says,
+and the first one later than the last call is next, so a process that slept does not catch up with a burst."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from oncepay.domain.attempt import Attempt, Call, Fact, Reason, Status
+from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Policy, S
+from oncepay.domain.change import Step, StepKind
+from oncepay.domain.desk import end_ms, incoming, never_sent, outgoing, unsettled
+from oncepay.domain.ids import out_number
+from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
+from oncepay.domain.settle import SURPLUS_TRIES_MAX
+
+# Gaps before prepay call n (0 is the first): at once on the second host, then a little later each time.
+PREPAY_GAPS_MS: Final = (0, 0, 2 * S, 5 * S, 15 * S)
+# Offsets of query-and-close rounds from the moment an attempt is no longer wanted; the last days are the slow tail.
+END_AT_MS: Final = (
+    200, 1 * S, 5 * S, 30 * S, 150 * S, 5 * MIN, 450 * S, 10 * MIN, 30 * MIN, 1 * H, 2 * H, 4 * H, 8 * H, 16 * H,
+    *(n * DAY for n in range(1, 8)),
+)  # fmt: skip
+RAISE_AFTER_MS: Final = 1 * H  # an attempt that is no longer wanted and still not settled
+RAISE_OUT_AFTER_MS: Final = 1 * DAY  # a refund whose outcome is still open
+
+
+def plan(payment: Payment, policy: Policy, now_ms: int) -> Step | None:
+    """The next step of a payment, or None when only news can move it. The earliest wins; the story's order decides
+    between equals."""
+    return min(steps(payment, policy, now_ms), key=lambda step: step.at_ms, default=None)
+
+
+def steps(payment: Payment, policy: Policy, now_ms: int) -> Iterator[Step]:
+    """Every step that lies ahead, one for each attempt and refund that needs one."""
+    for attempt in incoming(payment):
+        yield from _for_attempt(payment, attempt, policy[attempt.channel], now_ms)
+    yield from _for_refunds(payment, policy)
+    if payment.status is PaymentStatus.OPEN and not unsettled(payment):
+        yield Step(kind=StepKind.TICK, at_ms=payment.deadline_ms, why="the deadline")
+
+
+def _for_attempt(payment: Payment, a: Attempt, capabilities: Capabilities, now_ms: int) -> Iterator[Step]:
+    if a.settled:
+        yield from _again(a, capabilities)
+        return
+    end = end_ms(payment, a)
+    if never_sent(a):
+        if now_ms < end:
+            yield Step(kind=StepKind.PREPAY, at_ms=a.created_ms, number=a.no, why="nothing was sent yet")
+        else:
+            yield Step(kind=StepKind.TICK, at_ms=end, number=a.no, why="nothing was sent, nobody wants it")
+        return
+    yield from _follow(a, capabilities, end, now_ms)
+    if not a.raised:
+        yield Step(kind=StepKind.TICK, at_ms=end + RAISE_AFTER_MS, number=a.no, why="a person must look")
+
+
+def _again(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
+    """Over is asked again: the money may have moved before."""
+    if a.status is not Status.OVER or not a.shown_ms:
+        return
+    closed = a.reason is Reason.CLOSED
+    offsets = capabilities.again_closed_at_ms if closed else capabilities.again_at_ms
+    at_ms = _next(offsets, a.settled_ms, a.asked_ms)
+    if at_ms:
+        yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="over is asked again")
+
+
+def _follow(a: Attempt, capabilities: Capabilities, end: int, now_ms: int) -> Iterator[Step]:
+    if now_ms < end:
+        if not a.shown_ms and a.calls < len(PREPAY_GAPS_MS):
+            at_ms = max(a.until_ms, a.asked_ms + PREPAY_GAPS_MS[a.calls])
+            if at_ms < end:
+                yield Step(kind=StepKind.PREPAY, at_ms=at_ms, number=a.no, why="the first call was not answered")
+                return
+        at_ms = _next(capabilities.query_at_ms, a.created_ms, a.asked_ms)
+        if at_ms and at_ms < end:
+            yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="the timetable")
+            return
+    yield from _end(a, capabilities, end)
+
+
+def _end(a: Attempt, capabilities: Capabilities, end: int) -> Iterator[Step]:
+    """Query, close, query once more; and so on, more and more slowly, until the channel has said how it ended."""
+    if a.asked_ms < end or a.asked not in {Call.QUERY, Call.CLOSE}:
+        yield Step(kind=StepKind.QUERY, at_ms=max(end, a.until_ms), number=a.no, why="it is no longer wanted")
+    elif a.asked is Call.QUERY and capabilities.closes:
+        yield Step(kind=StepKind.CLOSE, at_ms=max(a.asked_ms, a.until_ms), number=a.no, why="it is no longer wanted")
+    else:
+        at_ms = _next(END_AT_MS, end, a.asked_ms)
+        if at_ms:
+            yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="how it ended is not known")
+
+
+def _for_refunds(payment: Payment, policy: Policy) -> Iterator[Step]:
+    """Refunds of one attempt go one at a time, surplus first."""
+    reversed_numbers = dict.fromkeys(r.of for r in payment.refunds if r.status is RefundStatus.OPEN)
+    for of in reversed_numbers:
+        paying = payment.attempt(of)
+        if paying is None:
+            continue
+        capabilities = policy[paying.channel]
+        outs = outgoing(payment, of=of)
+        in_doubt = [a for a in outs if not a.settled]
+        if in_doubt:
+            for attempt in in_doubt:
+                yield from _follow_refund(attempt, capabilities)
+            continue
+        last_ms = max((a.created_ms for a in outs), default=None)
+        waiting = [r for r in payment.refunds if r.of == of and r.status is RefundStatus.OPEN]
+        waiting.sort(key=lambda r: r.origin is not Origin.SURPLUS)
+        for refund in waiting:
+            yield from _next_try(payment, refund, last_ms, capabilities)
+
+
+def _next_try(payment: Payment, refund: Refund, last_ms: int | None, capabilities: Capabilities) -> Iterator[Step]:
+    tries = outgoing(payment, refund_no=refund.refund_no)
+    at_ms = refund.created_ms
+    if last_ms is not None:
+        at_ms = max(at_ms, last_ms + capabilities.refund_spacing_ms)
+    if tries:
+        gaps = capabilities.refund_retry_at_ms
+        done = len(tries) - 1
+        if done >= (SURPLUS_TRIES_MAX if refund.origin is Origin.SURPLUS else len(gaps)):
+            return
+        at_ms = max(at_ms, tries[-1].settled_ms + gaps[min(done, len(gaps) - 1)])
+    yield Step(
+        kind=StepKind.REFUND,
+        at_ms=at_ms,
+        number=_free_number(payment, refund.refund_no, len(tries)),
+        refund_no=refund.refund_no,
+        why="the refund's next try" if tries else "the refund was asked for",
+    )
+
+
+def _free_number(payment: Payment, refund_no: str, try_: int) -> str:
+    """Five characters of hash can meet another refund's; then the next one."""
+    while payment.attempt(number := out_number(payment.id, refund_no, try_)) is not None:
+        try_ += 1
+    return number
+
+
+def _follow_refund(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
+    sent_never = a.fact is Fact.ABSENT and a.asked is Call.QUERY_REFUND and a.status is not Status.SENT
+    if sent_never and not a.until_ms:
+        yield Step(
+            kind=StepKind.REFUND, at_ms=a.asked_ms, number=a.no, refund_no=a.refund_no, why="the channel never got it"
+        )
+    else:
+        at_ms = _next(capabilities.refund_query_at_ms, a.created_ms, a.asked_ms)
+        if at_ms:
+            yield Step(
+                kind=StepKind.QUERY_REFUND,
+                at_ms=max(at_ms, a.until_ms),
+                number=a.no,
+                refund_no=a.refund_no,
+                why="how the refund ended is not known",
+            )
+    if not a.raised:
+        yield Step(kind=StepKind.TICK, at_ms=a.created_ms + RAISE_OUT_AFTER_MS, number=a.no, why="a person must look")
+
+
+def _next(offsets: Iterable[int], start_ms: int, asked_ms: int) -> int:
+    """The first offset that is due after the last call; 0 when the timetable is used up."""
+    return next((start_ms + offset for offset in offsets if start_ms + offset > asked_ms), 0)

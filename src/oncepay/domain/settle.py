@@ -1,0 +1,119 @@
+"""Settlement: the first money in that equals what is owed pays; any other money in is surplus and goes back by
+itself, exactly once, by the road it came."""
+
+from __future__ import annotations
+
+from oncepay.domain.attempt import Attempt, Call, Direction, Reason
+from oncepay.domain.desk import Desk, outgoing, unsettled
+from oncepay.domain.ids import ID_LENGTH
+from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
+
+SURPLUS_TRIES_MAX = 30
+SURPLUS_MARK = "surplus:"  # an app's refund_no cannot hold a colon
+
+
+def money_in(desk: Desk, number: str) -> None:
+    """An attempt in succeeded: it pays, or goes back."""
+    attempt = desk.payment.attempt(number)
+    if attempt is None:
+        return
+    if _pays(desk.payment, attempt):
+        desk.set(
+            status=PaymentStatus.PAID,
+            paid_by=attempt.no,
+            paid_ms=desk.now_ms,
+            closing_ms=0,
+            closed_ms=0,
+            expired=False,
+        )
+        return
+    gone = sum(r.minor for r in desk.payment.refunds if r.of == attempt.no and r.status is not RefundStatus.FAILED)
+    if attempt.minor > gone:
+        desk.add_refund(
+            Refund(
+                refund_no=SURPLUS_MARK + attempt.no[ID_LENGTH:],
+                minor=attempt.minor - gone,
+                of=attempt.no,
+                created_ms=desk.now_ms,
+                origin=Origin.SURPLUS,
+            )
+        )
+
+
+def _pays(payment: Payment, attempt: Attempt) -> bool:
+    if payment.paid_by or (attempt.minor, attempt.currency) != (payment.minor, payment.currency):
+        return False
+    if payment.status is PaymentStatus.OPEN:
+        return not (payment.closing_ms and payment.if_paid == "refund")
+    return payment.status is PaymentStatus.CLOSED and payment.late == "accept"
+
+
+def money_out(desk: Desk, refund_no: str) -> None:
+    """A refund's attempt succeeded: the refund is done, whatever was thought of it before."""
+    refund = desk.payment.refund(refund_no)
+    if refund is not None and refund.status is not RefundStatus.DONE:
+        desk.set_refund(refund, status=RefundStatus.DONE, settled_ms=desk.now_ms, why="")
+
+
+def refund_over(desk: Desk, number: str) -> None:
+    """A refund's attempt is over: another number is tried later, or the refund failed and its amount is free again."""
+    attempt = desk.payment.attempt(number)
+    refund = desk.payment.refund(attempt.refund_no) if attempt else None
+    if attempt is None or refund is None or refund.status is not RefundStatus.OPEN:
+        return
+    tries = len(outgoing(desk.payment, refund_no=refund.refund_no))
+    again = desk.policy[attempt.channel].refund_retry_at_ms
+    refused = attempt.reason is Reason.REFUSED
+    if refund.origin is Origin.SURPLUS:
+        _raise_stuck(desk, refund, attempt)  # and plan tries again: money that is not ours is never kept
+        return
+    if not refused and tries <= len(again):
+        return
+    desk.set_refund(refund, status=RefundStatus.FAILED, settled_ms=desk.now_ms, why=attempt.words or attempt.reason)
+    if not refused:
+        _raise_stuck(desk, refund, attempt)
+
+
+def _raise_stuck(desk: Desk, refund: Refund, attempt: Attempt) -> None:
+    desk.raise_case(
+        "refund_stuck",
+        f"{attempt.channel} did not carry out refund {refund.refund_no}: {attempt.words or attempt.reason}.",
+        refund_no=refund.refund_no,
+        minor=refund.minor,
+        number=attempt.no,
+    )
+
+
+def close_if_over(desk: Desk) -> None:
+    """An open payment that is being closed, or whose deadline has passed, is closed once nothing can pay it."""
+    payment = desk.payment
+    if payment.status is not PaymentStatus.OPEN or unsettled(payment):
+        return
+    if payment.closing_ms or desk.now_ms >= payment.deadline_ms:
+        desk.set(status=PaymentStatus.CLOSED, closed_ms=desk.now_ms, expired=not payment.closing_ms)
+
+
+def begin_refund(desk: Desk, refund_no: str, number: str, until_ms: int) -> None:
+    """The intent of a refund's next try: a new number, called once."""
+    refund = desk.payment.refund(refund_no)
+    reversed_ = desk.payment.attempt(refund.of) if refund else None
+    if refund is None or reversed_ is None:
+        message = f"no refund {refund_no} of a known attempt"
+        raise ValueError(message)
+    desk.add_attempt(
+        Attempt(
+            no=number,
+            direction=Direction.OUT,
+            channel=reversed_.channel,
+            account=reversed_.account,
+            minor=refund.minor,
+            currency=reversed_.currency,
+            created_ms=desk.now_ms,
+            refund_no=refund_no,
+            of=reversed_.no,
+            calls=1,
+            asked=Call.REFUND,
+            asked_ms=desk.now_ms,
+            until_ms=until_ms,
+        )
+    )
