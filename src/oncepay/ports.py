@@ -369,8 +369,9 @@ class Ledger(Protocol):
         """Lend the longest-overdue payments to this worker."""
         ...
 
-    async def postpone(self, payment_id: str, due_ms: int) -> None:
-        """Move a payment's due time, unguarded: for one whose core raises."""
+    async def postpone(self, payment_id: str, lease_until_ms: int, due_ms: int | None) -> bool:
+        """Give a lent payment back, due at ``due_ms``: a compare-and-set on (id, due_ms = lease_until_ms), so that it
+        never undoes what a commit has set since. ``lease_until_ms`` 0: unconditional, for one whose core raises."""
         ...
 
     async def body(self, payment_id: str, no: str) -> bytes | None:
