@@ -1,0 +1,5 @@
+"""``python -m oncepay.sandbox``: the sandbox as a process of its own."""
+
+from oncepay.sandbox.main import main
+
+main()
