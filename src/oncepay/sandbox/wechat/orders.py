@@ -82,8 +82,9 @@ def draw(desk: Desk) -> tuple[str, str]:
     return letters(desk.dice, 9), prepay_id(desk.clock.now(), desk.dice.randbytes(12).hex())
 
 
-def _new_order(desk: Desk, product: str, shape: shapes.Prepay, body: bytes, code: str, drawn: str) -> Order:
+def _new_order(desk: Desk, product: str, shape: shapes.Prepay, body: bytes) -> Order:
     now = desk.clock.now()
+    code, drawn = draw(desk)
     scene = getattr(shape, "scene_info", UNSET)
     return Order(
         number=shape.out_trade_no,
