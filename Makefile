@@ -45,7 +45,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "oncepay needs Python 3.11 or newer, and $(PYTHON) is not; cure: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
 	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); \
-	 elif [ -n "$(UV)" ]; then "$(UV)" venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+	 elif [ -n "$(UV)" ]; then "$(UV)" venv --quiet --seed --python "$$(command -v $(PYTHON))" $(VENV); \
 	 else echo "$(PYTHON) cannot make a virtual environment; cure: apt-get install python3-venv (or install uv)" >&2; exit 1; fi
 
 ifneq ($(UV),)
