@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import json
 import time
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 
 
+@functools.cache
 def rsa_key(pem: str) -> rsa.RSAPrivateKey:
     key = serialization.load_pem_private_key(pem.encode(), None)
     assert isinstance(key, rsa.RSAPrivateKey)

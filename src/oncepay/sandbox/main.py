@@ -253,7 +253,7 @@ async def serve(
     """Serve until SIGINT, SIGTERM or cancellation. ``options`` as for Sandbox."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+        with contextlib.suppress(ValueError, RuntimeError):
             loop.add_signal_handler(number, over.set)
     async with Sandbox(host=listen_host, port=listen_port, home=home, **options) as sandbox:
         if ready is not None:

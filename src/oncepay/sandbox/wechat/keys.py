@@ -154,7 +154,8 @@ def verify_text(key: rsa.RSAPublicKey, message: bytes, signature: str) -> bool:
 
 
 def load_private(pem: str) -> rsa.RSAPrivateKey:
-    key = serialization.load_pem_private_key(pem.encode(), None)
+    # Our own keys: proving again that the primes are prime takes longer than the whole start.
+    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("WeChat Pay's keys are RSA keys")
     return key

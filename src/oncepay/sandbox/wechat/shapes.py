@@ -199,6 +199,20 @@ GOODS_LENGTHS: Final = (
     ("wechatpay_goods_id", 0, 32),
     ("goods_name", 0, 256),
 )
+LABELS: Final = {
+    "appid": "公众账号ID",
+    "mchid": "直连商户号",
+    "description": "商品描述",
+    "out_trade_no": "商户订单号",
+    "notify_url": "通知地址",
+    "attach": "附加数据",
+    "goods_tag": "订单优惠标记",
+    "time_expire": "交易结束时间",
+    "openid": "用户标识",
+    "out_refund_no": "商户退款单号",
+    "transaction_id": "微信支付订单号",
+    "reason": "退款原因",
+}
 DETAIL_BYTES: Final = 6144
 
 
@@ -226,7 +240,8 @@ def invalid(text: str) -> Refusal:
         message = "请求中含有未在API文档中定义的参数"
         return Refusal(400, "PARAM_ERROR", message, detail, number=270924358)
     if "missing required" in text and named:
-        message = f"输入源“{path}/{named['name']}”映射到字段必填性规则校验失败，此字段为必填项"
+        label = LABELS.get(named["name"], named["name"])
+        message = f"输入源“{path}/{named['name']}”映射到字段“{label}”必填性规则校验失败，此字段为必填项"
         return Refusal(400, "PARAM_ERROR", message, {"location": "body", "value": ""})
     message = f"输入源“{path}”映射到值字段规则校验失败：{text.partition(' - at')[0]}"
     return Refusal(400, "PARAM_ERROR", message, {"location": "body", "value": None})
@@ -243,7 +258,8 @@ def measure(shape: Any, lengths: tuple[tuple[str, int, int], ...], where: str = 
             if not least <= size <= most:
                 source = f"{where}/{path.replace('.', '/')}"
                 bound = f"小于最小值 {least}" if size < least else f"大于最大值 {most}"
-                text = f"输入源“{source}”映射到值字段字符串规则校验失败，字节数 {size}，{bound}"
+                label = LABELS.get(path.rpartition(".")[2], path)
+                text = f"输入源“{source}”映射到值字段“{label}”字符串规则校验失败，字节数 {size}，{bound}"
                 raise Refusal(400, "PARAM_ERROR", text, {"location": "body", "value": size})
 
 
@@ -251,7 +267,7 @@ def matches(pattern: re.Pattern[str], value: str | UnsetType, field: str, where:
     """Refuse a string of the wrong form."""
     if isinstance(value, str) and not pattern.fullmatch(value):
         source = "/body/" if where == "body" else "/uri_template/"
-        text = f"输入源“{source}{field}”映射到值字段字符串规则校验失败，格式不正确"
+        text = f"输入源“{source}{field}”映射到值字段“{LABELS[field]}”字符串规则校验失败，格式不正确"
         raise Refusal(400, "PARAM_ERROR", text, {"location": where, "value": value})
 
 
