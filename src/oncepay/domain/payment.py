@@ -75,6 +75,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     if_paid: IfPaid = "keep"
     late: Late = "refund"
     unclosable: Unclosable = "switch"
+    return_url: str = ""  # where the payer goes after paying, https
     paid_by: str = ""  # number of the attempt that paid
     paid_ms: int = 0
     closed_ms: int = 0

@@ -1,0 +1,144 @@
+"""The roof: the only place that reads clock and dice and names the concrete parts of the house."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+
+import msgspec
+from starlette.applications import Starlette
+
+from oncepay.channels.registry import load_channels
+from oncepay.config import Config, read_master_key
+from oncepay.engine import workers
+from oncepay.engine.core import Engine, Settings
+from oncepay.engine.deliver import Deliverer
+from oncepay.engine.directory import Directory
+from oncepay.engine.vault import Vault
+from oncepay.http.app import make_app
+from oncepay.ports import Clock, Dice, Ledger, Publisher, Transport
+from oncepay.publishers.targets import check_target
+from oncepay.publishers.webhook import WebhookPublisher
+from oncepay.store.open import open_ledger
+from oncepay.transport import AiohttpTransport
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, UTC."""
+        return time.time_ns() // 1_000_000
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+class SystemDice:
+    """The machine's chance: unguessable tokens, cheap jitter."""
+
+    def token(self) -> str:
+        """32 hex digits, 128 bits."""
+        return secrets.token_hex(16)
+
+    def draw(self) -> float:
+        """In [0, 1)."""
+        return random.random()  # noqa: S311 - jitter
+
+
+class Centre:
+    """A payment centre, put together: ``app`` answers HTTP; ``start`` and ``stop`` its loops."""
+
+    def __init__(self, engine: Engine, deliverer: Deliverer, publisher: Publisher, app: Starlette) -> None:
+        self.engine = engine
+        self.deliverer = deliverer
+        self.app = app
+        self._publisher = publisher
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, *, work: bool = True) -> None:
+        """Start the loops: with ``work``, also those that bring payments and deliveries on."""
+        if work:
+            self.engine.hand_over = self.deliverer.hand_over
+            self._tasks = workers.start(self.engine, self.deliverer)
+        else:
+            self._tasks = [workers.start_directory(self.engine)]
+
+    async def stop(self, seconds: float = 3.0) -> None:
+        """Stop the loops, let what is under way finish for a moment, let go of everything. What is left is due."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.deliverer.finish(seconds)
+        for task in list(self.engine.background):
+            task.cancel()
+        await self._publisher.close()
+        await self.engine.transport.close()
+        await self.engine.ledger.close()
+
+
+async def assemble(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    dice: Dice | None = None,
+    ledger: Ledger | None = None,
+    transport: Transport | None = None,
+    migrate: bool = True,
+) -> Centre:
+    """Put a centre together on its database, ready to ``start``. Raises ConfigInvalid, Unavailable, and what the
+    store refuses to start on."""
+    dice = dice or SystemDice()
+    vault = Vault(read_master_key(config), dice.token)
+    ledger = ledger or await open_ledger(config.database_url, token=dice.token, migrate=migrate)
+    try:
+        directory = Directory(ledger, vault)
+        await directory.refresh()
+        publisher = WebhookPublisher(timeout_s=config.webhook_timeout_s)
+        engine = Engine(
+            ledger=ledger,
+            channels=load_channels(),
+            transport=transport or AiohttpTransport(),
+            directory=directory,
+            clock=clock or SystemClock(),
+            dice=dice,
+            settings=Settings(
+                public_url=config.url,
+                lease_ms=int(config.lease_s * 1000),
+                start_budget_ms=int(config.start_budget_s * 1000),
+                fresh_gap_ms=int(config.fresh_gap_s * 1000),
+            ),
+            check_target=check_target,
+        )
+        deliverer = Deliverer(engine, publisher)
+        return Centre(engine, deliverer, publisher, make_app(engine))
+    except BaseException:
+        await ledger.close()
+        raise
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, for machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """``at_ms``, ``level``, ``text``, and the exception if there is one."""
+        line: dict[str, object] = {
+            "at_ms": int(record.created * 1000),
+            "level": record.levelname,
+            "text": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line).decode()
+
+
+def set_up_logging(config: Config) -> None:
+    """Log lines to standard error: ids and words only, never bodies."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonLines() if config.log_json else text)
+    logging.basicConfig(level=config.log_level, handlers=[handler], force=True)

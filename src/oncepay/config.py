@@ -1,0 +1,116 @@
+"""Settings, from a mapping of ``ONCEPAY_<NAME>``. All mistakes are told at once, each with its name."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.domain.errors import OncepayError
+
+PREFIX: Final = "ONCEPAY_"
+
+
+class ConfigInvalid(OncepayError):
+    """The centre does not start on settings that it cannot rely on."""
+
+    code, title = "config_invalid", "The settings are not valid."
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be set. ``oncepay doctor`` prints this table from these lines."""
+
+    database_url: str = "sqlite:///oncepay.db"  # or postgresql://user@host/database
+    listen: str = "127.0.0.1:8480"
+    public_url: str = ""  # where channels reach us: https://pay.example.com; default http://<listen>
+    master_key: str = ""  # 32 bytes, base64: seals the secrets in the database
+    master_key_file: str = ""  # or a file that holds it
+    lease_s: float = 30.0  # a claimed payment or delivery comes back after this; must outlast a call
+    start_budget_s: float = 9.0  # how long a request works on an attempt before it answers "not known yet"
+    fresh_gap_s: float = 2.0  # a payment is asked about afresh at most this often
+    webhook_timeout_s: float = 10.0
+    log_level: str = "INFO"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        wrong = []
+        if self.lease_s <= 12:
+            wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than 12, the longest call with its margin")
+        if self.lease_s <= self.webhook_timeout_s:
+            wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than WEBHOOK_TIMEOUT_S")
+        if not 0 < self.start_budget_s < 60:
+            wrong.append(f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60")
+        if self.public_url and not self.public_url.startswith(("https://", "http://")):
+            wrong.append(f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://")
+        if self.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            wrong.append(f"ONCEPAY_LOG_LEVEL: {self.log_level!r} must be DEBUG, INFO, WARNING or ERROR")
+        try:
+            split_listen(self.listen)
+        except ValueError as error:
+            wrong.append(f"ONCEPAY_LISTEN: {error}")
+        if wrong:
+            raise ConfigInvalid("; ".join(wrong))
+
+    @property
+    def url(self) -> str:
+        """Where channels reach us, without a slash at the end."""
+        return (self.public_url or f"http://{self.listen}").rstrip("/")
+
+
+def from_env(environ: Mapping[str, str]) -> Config:
+    """Read all ``ONCEPAY_*``. Raises ConfigInvalid that names every setting that is unknown or does not fit."""
+    found: dict[str, Any] = {}
+    wrong: list[str] = []
+    types = {field.name: field.type for field in msgspec.structs.fields(Config)}
+    for name in sorted(environ):
+        if not name.startswith(PREFIX):
+            continue
+        field = name.removeprefix(PREFIX).lower()
+        if field not in types:
+            wrong.append(f"{name} is not a setting")
+            continue
+        try:
+            found[field] = msgspec.convert(environ[name], type=types[field], strict=False)
+        except msgspec.ValidationError as error:
+            shown = "" if "key" in field else f"={environ[name]!r}"
+            wrong.append(f"{name}{shown}: {error}")
+    try:
+        config = Config(**found)
+    except ConfigInvalid as error:
+        raise ConfigInvalid("; ".join([*wrong, error.detail])) from None
+    if wrong:
+        raise ConfigInvalid("; ".join(wrong))
+    return config
+
+
+def read_master_key(config: Config) -> bytes:
+    """The 32 bytes that seal secrets. Raises ConfigInvalid: without it the centre does not start."""
+    where, text = "ONCEPAY_MASTER_KEY", config.master_key
+    if not text and config.master_key_file:
+        where = f"ONCEPAY_MASTER_KEY_FILE {config.master_key_file}"
+        try:
+            text = Path(config.master_key_file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigInvalid(f"{where}: {error}") from None
+    if not text:
+        raise ConfigInvalid("ONCEPAY_MASTER_KEY or ONCEPAY_MASTER_KEY_FILE is not set (oncepay key new makes one)")
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ConfigInvalid(f"{where} is not base64") from None
+    if len(key) != 32:
+        raise ConfigInvalid(f"{where} holds {len(key)} bytes, must be 32")
+    return key
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """``host:port``, also ``[::1]:port``. Raises ValueError."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or not 0 <= int(port) <= 65_535:
+        message = f"{listen!r} must be host:port"
+        raise ValueError(message)
+    return host.strip("[]"), int(port)

@@ -1,0 +1,1 @@
+"""The verbs: load, decide, commit, and the one loop that does what is due."""

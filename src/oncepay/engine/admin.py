@@ -1,0 +1,185 @@
+"""What an operator sets up: apps and their keys, accounts, endpoints."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from ipaddress import ip_network
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.domain.errors import Conflict, EndpointAbsent, Invalid
+from oncepay.domain.ids import check_number
+from oncepay.domain.payment import Late, Unclosable
+from oncepay.engine.core import Engine
+from oncepay.engine.directory import key_hash
+from oncepay.ports import Account, App, AppKey, Endpoint
+
+KEYS_MAX: Final = 2  # active at once, so that an app can change its key without a pause
+SECRETS_MAX: Final = 2
+URL_MAX: Final = 512
+
+
+async def create_app(engine: Engine, app_id: str, name: str) -> tuple[App, str]:
+    """A new app and its first key, which is shown this once. Raises Conflict when there is one of that id."""
+    check_number(app_id, "id")
+    if app_id in engine.directory.apps():
+        raise Conflict(f"there is an app {app_id!r} already")
+    key, row = _new_key(engine)
+    app = App(id=app_id, name=name or app_id, keys=(row,), created_ms=engine.clock.now_ms())
+    await _save(engine, app)
+    return app, key
+
+
+async def rotate_key(engine: Engine, app: App) -> str:
+    """A second key beside the newest one; an older second one stops working now. The key is shown this once."""
+    key, row = _new_key(engine)
+    await _save(engine, msgspec.structs.replace(app, keys=(row, *app.keys)[:KEYS_MAX]))
+    return key
+
+
+async def revoke_key(engine: Engine, app: App, hint: str) -> App:
+    """Stop a key at once, named by its last four characters. Raises Invalid when none or several match."""
+    keys = tuple(key for key in app.keys if key.hint != hint)
+    if len(app.keys) - len(keys) != 1:
+        raise Invalid(f"{len(app.keys) - len(keys)} keys end in {hint!r}", field="key")
+    return await _save(engine, msgspec.structs.replace(app, keys=keys))
+
+
+def _new_key(engine: Engine) -> tuple[str, AppKey]:
+    key = f"onc_{engine.dice.token()}"
+    return key, AppKey(hash=key_hash(key), hint=key[-4:], created_ms=engine.clock.now_ms())
+
+
+async def set_policies(
+    engine: Engine,
+    app: App,
+    *,
+    late: Late | None = None,
+    unclosable: Unclosable | None = None,
+    private_networks: Sequence[str] | None = None,
+) -> App:
+    """Change what happens to late money, to attempts that cannot be closed, and which private networks the app's
+    webhooks may reach. Payments keep the policies they were made with. Raises Invalid."""
+    if private_networks is not None:
+        for network in private_networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise Invalid(f"private network {network!r}: {error}", field="private_networks") from None
+    changed = msgspec.structs.replace(
+        app,
+        late=late or app.late,
+        unclosable=unclosable or app.unclosable,
+        private_networks=app.private_networks if private_networks is None else tuple(private_networks),
+    )
+    return await _save(engine, changed)
+
+
+async def _save(engine: Engine, app: App) -> App:
+    await engine.ledger.save_app(app)
+    await engine.directory.refresh(force=True)
+    return app
+
+
+async def add_account(
+    engine: Engine,
+    account_id: str,
+    channel: str,
+    *,
+    identity: Mapping[str, str],
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, str],
+) -> Account:
+    """A new account, or the same identity with other keys. The identity of an account never changes. Raises Invalid
+    naming what is missing or does not parse, Conflict for another identity."""
+    check_number(account_id, "id")
+    known = next((a for a in engine.directory.accounts() if a.id == account_id), None)
+    if known is not None and (known.channel, dict(known.identity)) != (channel, dict(identity)):
+        raise Conflict(f"account {account_id!r} is another identity; that never changes", field="identity")
+    account = Account(
+        id=account_id,
+        channel=channel,
+        identity=identity,
+        settings=settings,
+        secrets=secrets,
+        revision=known.revision + 1 if known else 1,
+    )
+    engine.channel(channel).check_account(account)
+    if not await engine.ledger.save_account(engine.directory.sealed(account, engine.clock.now_ms())):
+        raise Conflict(f"account {account_id!r} was changed at the same moment; repeat")
+    await engine.directory.refresh(force=True)
+    return account
+
+
+async def retire_account(engine: Engine, account_id: str) -> Account:
+    """No new attempts; what is under way goes on, refunds too."""
+    account = engine.directory.account(account_id)
+    changed = msgspec.structs.replace(account, retired=True, revision=account.revision + 1)
+    if not await engine.ledger.save_account(engine.directory.sealed(changed, engine.clock.now_ms())):
+        raise Conflict(f"account {account_id!r} was changed at the same moment; repeat")
+    await engine.directory.refresh(force=True)
+    return changed
+
+
+async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, str]:
+    """Where the app hears events, and the secret that signs them, shown this once. Raises Invalid for a target that
+    is refused (not https, a private address that the app's networks do not allow ...)."""
+    if len(url) > URL_MAX:
+        raise Invalid(f"url is longer than {URL_MAX} characters", field="url")
+    try:
+        engine.check_target(url, app.private_networks)
+    except ValueError as error:
+        raise Invalid(f"url: {error}", field="url") from None
+    endpoint_id = engine.dice.token()[:16]
+    secret = _new_secret(engine)
+    endpoint = Endpoint(
+        id=endpoint_id,
+        app=app.id,
+        url=url,
+        secrets=(engine.directory.seal_secret(endpoint_id, secret),),
+        created_ms=engine.clock.now_ms(),
+    )
+    await engine.ledger.save_endpoint(endpoint)
+    await engine.directory.refresh(force=True)
+    return endpoint, secret
+
+
+def _new_secret(engine: Engine) -> str:
+    raw = sha256(f"{engine.dice.token()}{engine.dice.token()}".encode()).digest()
+    return f"whsec_{base64.b64encode(raw).decode()}"
+
+
+async def _stored(engine: Engine, app: App, endpoint_id: str) -> Endpoint:
+    for endpoint in await engine.ledger.endpoints():
+        if endpoint.id == endpoint_id and endpoint.app == app.id:
+            return endpoint
+    raise EndpointAbsent
+
+
+async def rotate_secret(engine: Engine, app: App, endpoint_id: str) -> str:
+    """A second secret: messages carry both signatures until the next rotation. Shown this once."""
+    stored = await _stored(engine, app, endpoint_id)
+    secret = _new_secret(engine)
+    sealed = engine.directory.seal_secret(endpoint_id, secret)
+    changed = msgspec.structs.replace(stored, secrets=(sealed, *stored.secrets)[:SECRETS_MAX])
+    await engine.ledger.save_endpoint(changed)
+    await engine.directory.refresh(force=True)
+    return secret
+
+
+async def enable_endpoint(engine: Engine, app: App, endpoint_id: str) -> Endpoint:
+    """Deliver to it again."""
+    stored = msgspec.structs.replace(await _stored(engine, app, endpoint_id), disabled="")
+    await engine.ledger.save_endpoint(stored)
+    await engine.directory.refresh(force=True)
+    return stored
+
+
+async def remove_endpoint(engine: Engine, app: App, endpoint_id: str) -> None:
+    """Forget it and what was still to be delivered to it. Raises EndpointAbsent."""
+    if not await engine.ledger.delete_endpoint(app.id, endpoint_id):
+        raise EndpointAbsent
+    await engine.directory.refresh(force=True)

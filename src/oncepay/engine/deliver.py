@@ -1,0 +1,153 @@
+"""Deliver: events on their way to the apps' endpoints, each endpoint by itself, so that a dead one slows no other.
+
+A delivery is lent to this process either by the commit that made it (the fast way) or by a claim (the truth). It is
+marked only after the endpoint has acknowledged; a mark that is lost is only a second delivery of the same event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from oncepay.domain.errors import OncepayError
+from oncepay.engine.core import Engine, log
+from oncepay.engine.metrics import DELIVERIES
+from oncepay.ports import DeliveryMark, DeliveryRow, Endpoint, EventRow, Message, Outcome, Publisher
+
+AT_ONCE: Final = 16  # deliveries to one endpoint at the same moment
+WAITING_MAX: Final = 2_000  # per endpoint, in memory; what is more stays in the store and is claimed later
+CLAIM_EACH: Final = 20
+
+
+class Deliverer:
+    """The queues of one process, one for each endpoint."""
+
+    def __init__(self, engine: Engine, publisher: Publisher) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._waiting: dict[str, deque[DeliveryRow]] = {}
+        self._running: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def hand_over(self, row: DeliveryRow) -> bool:
+        """Take a lent delivery; False when this endpoint's queue is full (it comes back when its lease is over)."""
+        waiting = self._waiting.setdefault(row.endpoint_id, deque())
+        if len(waiting) >= WAITING_MAX:
+            return False
+        waiting.append(row)
+        running = self._running.get(row.endpoint_id, 0)
+        if running < AT_ONCE:
+            self._running[row.endpoint_id] = running + 1
+            task = asyncio.get_running_loop().create_task(self._drain(row.endpoint_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def claim(self) -> int:
+        """Lend what is due of the endpoints that have room, and hand it over; how many."""
+        engine = self._engine
+        now_ms = engine.clock.now_ms()
+        due = await engine.ledger.due_endpoints(now_ms)
+        free = [e for e in due if len(self._waiting.get(e, ())) < CLAIM_EACH]
+        if not free:
+            return 0
+        rows = await engine.ledger.claim_deliveries(now_ms, now_ms + engine.settings.lease_ms, free, CLAIM_EACH)
+        for row in rows:
+            self.hand_over(row)
+        return len(rows)
+
+    async def _drain(self, endpoint_id: str) -> None:
+        waiting = self._waiting[endpoint_id]
+        try:
+            while waiting:
+                row = waiting.popleft()
+                if row.due_ms is not None and row.due_ms <= self._engine.clock.now_ms():
+                    continue  # its lease is over: another process may have it
+                try:
+                    await self._deliver(row)
+                except OncepayError as error:
+                    log.warning("delivery.unmarked payment=%s why=%s", row.payment_id, error.detail)
+        finally:
+            self._running[endpoint_id] -= 1
+
+    async def _deliver(self, row: DeliveryRow) -> None:
+        endpoint = self._engine.directory.endpoint(row.endpoint_id)
+        if endpoint is None or endpoint.disabled or row.event is None:
+            await self._park(row, "the endpoint is gone" if endpoint is None else "the endpoint is disabled")
+            return
+        message = Message(
+            id=event_id(row.event), body=event_body(row.event), timestamp_s=self._engine.clock.now_ms() // 1000
+        )
+        outcome = await self._publisher.publish(endpoint, self._allowed(endpoint), message)
+        DELIVERIES.labels("delivered" if outcome.delivered else "gone" if outcome.gone else "failed").inc()
+        if outcome.delivered:
+            await self._mark(row, "done", None, outcome.why)
+        elif outcome.gone:
+            await self._disable(endpoint, outcome.why)
+            await self._park(row, outcome.why)
+        else:
+            await self._later(row, outcome)
+
+    def _allowed(self, endpoint: Endpoint) -> tuple[str, ...]:
+        return self._engine.directory.app(endpoint.app).private_networks
+
+    async def _later(self, row: DeliveryRow, outcome: Outcome) -> None:
+        engine = self._engine
+        next_ms = self._publisher.next_try_ms(
+            row.tries + 1, engine.clock.now_ms(), engine.dice.draw(), outcome.retry_after_s
+        )
+        if next_ms is None:
+            await self._park(row, outcome.why)
+        else:
+            await self._mark(row, "due", next_ms, outcome.why)
+
+    async def _park(self, row: DeliveryRow, why: str) -> None:
+        log.warning("delivery.parked payment=%s version=%d why=%s", row.payment_id, row.version, why)
+        await self._mark(row, "parked", None, why)
+
+    async def _mark(self, row: DeliveryRow, status: str, due_ms: int | None, last: str) -> None:
+        mark = DeliveryMark(
+            payment_id=row.payment_id,
+            version=row.version,
+            endpoint_id=row.endpoint_id,
+            status=status,
+            tries=row.tries + 1,
+            due_ms=due_ms,
+            last=last[:200],
+        )
+        await self._engine.ledger.mark_deliveries((mark,))
+
+    async def _disable(self, endpoint: Endpoint, why: str) -> None:
+        engine = self._engine
+        for stored in await engine.ledger.endpoints():
+            if stored.id == endpoint.id and not stored.disabled:
+                await engine.ledger.save_endpoint(msgspec.structs.replace(stored, disabled=why))
+                log.warning("endpoint.disabled endpoint=%s why=%s", endpoint.id, why)
+        await engine.directory.refresh(force=True)
+
+    async def finish(self, seconds: float) -> None:
+        """Give deliveries under way a moment; what is left comes back when its lease is over."""
+        for waiting in self._waiting.values():
+            waiting.clear()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+
+def event_id(event: EventRow) -> str:
+    """The id of an event, the same on every delivery of it: what consumers drop repeats by."""
+    return f"evt_{event.payment_id}_{event.version}"
+
+
+def event_body(event: EventRow) -> bytes:
+    """The event as apps get it: by webhook, by broker, and from the feed."""
+    head = {
+        "id": event_id(event),
+        "type": "payment.changed",
+        "created_ms": event.at_ms,
+        "version": event.version,
+        "changes": event.changes,
+        "data": msgspec.Raw(event.data),
+    }
+    return msgspec.json.encode(head)

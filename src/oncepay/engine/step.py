@@ -1,0 +1,184 @@
+"""The loop: load, plan, commit the intent, do the step, decide on the answer, commit; again while due.
+
+The API call that starts an attempt runs it at once; a worker runs the same for whatever is due. Recovery is not a
+second code path: what a dead process left behind is simply due. This is the only place where a channel is called.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Status
+from oncepay.domain.change import Begin, Fault, Hear, Step, StepKind, Tick
+from oncepay.domain.decide import decide
+from oncepay.domain.payment import Payment
+from oncepay.domain.plan import plan
+from oncepay.engine.core import Engine, apply, log
+from oncepay.engine.keys import refresh_keys
+from oncepay.engine.metrics import CALLS, WORK
+from oncepay.ports import Answered, Read
+
+PAUSE_FIRST_MS: Final = 5_000
+PAUSE_MAX_MS: Final = 60_000
+PAYING: Final = frozenset({StepKind.PREPAY, StepKind.REFUND})
+
+
+async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms: int = 0) -> Payment:
+    """Do what is due, for at most ``budget_ms``; also what falls due within ``ahead_ms``, by waiting for it."""
+    end_ms = engine.clock.now_ms() + budget_ms
+    while True:
+        now_ms = engine.clock.now_ms()
+        step = plan(payment, engine.policy, now_ms)
+        if step is None or now_ms >= end_ms:
+            return payment
+        if step.at_ms > now_ms:
+            if step.at_ms - now_ms > ahead_ms:
+                return payment
+            await engine.clock.sleep((step.at_ms - now_ms) / 1000)
+            payment = await engine.load(payment.id)
+            continue
+        if step.kind in PAYING and paused_until_ms(engine, payment, step) > now_ms:
+            return payment
+        payment = await take(engine, payment, step)
+
+
+async def take(engine: Engine, payment: Payment, step: Step) -> Payment:
+    """One step: its intent is committed first. If another road was faster, nothing is done."""
+    if step.kind is StepKind.TICK:
+        return await apply(engine, payment, Tick())
+    capabilities = engine.policy[channel_of(payment, step)]
+    now_ms = engine.clock.now_ms()
+    until_ms = now_ms + capabilities.call_deadline_ms + engine.settings.call_margin_ms
+    change = decide(payment, Begin(step=step, until_ms=until_ms), engine.policy, now_ms)
+    if change is None:
+        return payment
+    bodies = await engine.commit(change, before=payment)
+    if bodies is None:
+        return await engine.load(payment.id)
+    return await do(engine, change.payment, step.number, Call(step.kind.value), body=bodies.get(step.number))
+
+
+async def do(engine: Engine, payment: Payment, number: str, call: Call, *, body: bytes | None = None) -> Payment:
+    """Make the call whose intent is committed, and take in what it says."""
+    started_ms = engine.clock.now_ms()
+    attempt = payment.attempt(number)
+    if attempt is None:
+        message = f"no attempt {number}"
+        raise LookupError(message)
+    read, raw = await _ask(engine, payment, attempt, call, body)
+    heard = Hear(
+        evidence=read.evidence,
+        channel=attempt.channel,
+        account=attempt.account,
+        answers=number,
+        credential=read.credential,
+    )
+    _pause(engine, attempt, read)
+    payment = await apply(engine, payment, heard, raw=raw)
+    WORK.labels(call.value).observe((engine.clock.now_ms() - started_ms) / 1000)
+    return payment
+
+
+async def _ask(
+    engine: Engine, payment: Payment, attempt: Attempt, call: Call, body: bytes | None
+) -> tuple[Read, bytes]:
+    channel = engine.channels[attempt.channel]
+    account = engine.directory.account(attempt.account)
+    if body is None and call in {Call.PREPAY, Call.REFUND}:
+        body = await engine.ledger.body(payment.id, attempt.no)
+        if body is None:
+            message = f"the first body of {attempt.no} is not stored"
+            raise LookupError(message)
+    request = channel.build(
+        call,
+        attempt,
+        account,
+        body=body or b"",
+        now_ms=engine.clock.now_ms(),
+        nonce=engine.dice.token(),
+        host=_host(attempt, call),
+    )
+    answer = await engine.transport.send(request, channel.capabilities.call_deadline_ms / 1000)
+    read = channel.read(call, answer, attempt, account, now_ms=engine.clock.now_ms(), nonce=engine.dice.token())
+    if read.refresh:
+        refresh_keys(engine, account)
+    outcome = str(answer.status) if isinstance(answer, Answered) else type(answer).__name__
+    CALLS.labels(attempt.channel, call.value, outcome).inc()
+    if not isinstance(answer, Answered):
+        log.info("call.unanswered number=%s call=%s outcome=%s why=%s", attempt.no, call.value, outcome, answer.why)
+    return read, answer.body if isinstance(answer, Answered) else b""
+
+
+def _host(attempt: Attempt, call: Call) -> int:
+    """Which of the vendor's hosts: a paying call moves on with each call, others when the last was not answered."""
+    if call in {Call.PREPAY, Call.REFUND}:
+        return attempt.calls - 1
+    return 1 if attempt.fact is Fact.SILENT else 0
+
+
+def channel_of(payment: Payment, step: Step) -> str:
+    """The channel that a step will call."""
+    attempt = payment.attempt(step.number)
+    if attempt is not None:
+        return attempt.channel
+    refund = payment.refund(step.refund_no)
+    paying = payment.attempt(refund.of) if refund else None
+    if paying is None:
+        message = f"step {step.kind} of {payment.id} is about nothing we know"
+        raise LookupError(message)
+    return paying.channel
+
+
+def account_of(payment: Payment, step: Step) -> str:
+    """The account that a step will use."""
+    attempt = payment.attempt(step.number)
+    if attempt is None:
+        refund = payment.refund(step.refund_no)
+        attempt = payment.attempt(refund.of) if refund else None
+    return attempt.account if attempt else ""
+
+
+# -- an account that the channel turns away ----------------------------------------------------------------------
+
+
+def _pause(engine: Engine, attempt: Attempt, read: Read) -> None:
+    """Calls that move money wait while the channel turns the account away; queries go on and find out when it ends.
+    In memory only: it spares calls, it decides nothing."""
+    faults = {evidence.fault for evidence in read.evidence}
+    if Fault.ACCOUNT in faults:
+        _, length_ms = engine.paused.get(attempt.account, (0, PAUSE_FIRST_MS // 2))
+        length_ms = min(length_ms * 2, PAUSE_MAX_MS)
+        engine.paused[attempt.account] = (engine.clock.now_ms() + length_ms, length_ms)
+    elif any(evidence.fact is not Fact.SILENT for evidence in read.evidence):
+        engine.paused.pop(attempt.account, None)
+
+
+def paused_until_ms(engine: Engine, payment: Payment, step: Step) -> int:
+    """Until when the account that a step would use is paused; 0 if it is not."""
+    return engine.paused.get(account_of(payment, step), (0, 0))[0]
+
+
+# -- asking afresh -----------------------------------------------------------------------------------------------
+
+
+async def ask_now(engine: Engine, payment: Payment) -> Payment:
+    """Ask the channel at once about all that is not settled: when the payer comes back, or the app wants a fresh
+    answer. At most every two seconds a payment, and never while a call is in flight."""
+    now_ms = engine.clock.now_ms()
+    last_ms = max((a.asked_ms for a in payment.attempts if a.asked in QUERIES), default=0)
+    if now_ms - last_ms < engine.settings.fresh_gap_ms:
+        return payment
+    asking = [a for a in payment.attempts if askable(a, now_ms)]
+    for attempt in asking:
+        kind = StepKind.QUERY if attempt.direction is Direction.IN else StepKind.QUERY_REFUND
+        payment = await take(engine, payment, Step(kind=kind, at_ms=now_ms, number=attempt.no, why="asked afresh"))
+    return await run_due(engine, payment, budget_ms=engine.settings.start_budget_ms)
+
+
+QUERIES: Final = frozenset({Call.QUERY, Call.QUERY_REFUND})
+
+
+def askable(attempt: Attempt, now_ms: int) -> bool:
+    """Whether a question about an attempt can bring news: it was sent, is not known to have succeeded, is not in
+    flight."""
+    return attempt.calls > 0 and attempt.status is not Status.SUCCEEDED and attempt.until_ms <= now_ms

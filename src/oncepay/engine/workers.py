@@ -1,0 +1,114 @@
+"""Two loops that each process may run any number of times in any number of processes: what is due of payments, and
+what is due of deliveries. Each has a ``run_once`` that tests call and a loop that only adds waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+
+from oncepay.domain.change import Hear
+from oncepay.domain.errors import OncepayError, Unavailable
+from oncepay.domain.plan import plan
+from oncepay.engine.core import Engine, apply, log
+from oncepay.engine.deliver import Deliverer
+from oncepay.engine.intake import back_off
+from oncepay.engine.metrics import POISONED
+from oncepay.engine.step import PAYING, paused_until_ms, run_due
+from oncepay.ports import Due, UnappliedRow
+
+CLAIM_MAX: Final = 200
+AT_ONCE: Final = 64
+POLL_S: Final = 0.5
+UNAVAILABLE_S: Final = 1.0
+DIRECTORY_S: Final = 1.0
+
+
+async def run_due_once(engine: Engine, *, limit: int = CLAIM_MAX) -> int:
+    """Claim what is due and bring each payment as far as it goes now; how many were claimed."""
+    now_ms = engine.clock.now_ms()
+    claimed = await engine.ledger.claim_due(now_ms, now_ms + engine.settings.lease_ms, limit)
+    if not claimed:
+        return 0
+    kept: dict[str, list[UnappliedRow]] = {}
+    for row in await engine.ledger.unapplied([due.payment.id for due in claimed]):
+        kept.setdefault(row.payment_id, []).append(row)
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(due: Due) -> None:
+        async with room:
+            await _bring_on(engine, due, kept.get(due.payment.id, []))
+
+    await asyncio.gather(*(one(due) for due in claimed))
+    return len(claimed)
+
+
+async def _bring_on(engine: Engine, due: Due, kept: list[UnappliedRow]) -> None:
+    payment = due.payment
+    try:
+        for row in kept:
+            payment = await apply(engine, payment, msgspec.json.decode(row.body, type=Hear))
+            await engine.ledger.drop_unapplied(row.payment_id, row.key)
+        payment = await run_due(engine, payment, budget_ms=engine.settings.lease_ms // 3)
+        if payment.rev == due.payment.rev:
+            await _give_back(engine, due)
+    except Unavailable as error:
+        log.warning("payment.postponed payment=%s why=%s", payment.id, error.detail)
+    except Exception as error:
+        POISONED.inc()
+        log.exception("payment.poisoned payment=%s", payment.id)
+        try:
+            await back_off(engine, payment.id, error)
+        except OncepayError as second:
+            log.warning("payment.postponed payment=%s why=%s", payment.id, second.detail)
+
+
+async def _give_back(engine: Engine, due: Due) -> None:
+    """Nothing was done: another road was faster, or the account is paused."""
+    now_ms = engine.clock.now_ms()
+    step = plan(due.payment, engine.policy, now_ms)
+    at_ms = step.at_ms if step else None
+    if step is not None and step.kind in PAYING:
+        at_ms = max(step.at_ms, paused_until_ms(engine, due.payment, step))
+    if at_ms is None or at_ms > now_ms:
+        await engine.ledger.postpone(due.payment.id, due.lease_until_ms, at_ms)
+
+
+async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]], poll_s: float) -> None:
+    """Run for ever; wait only when there was little to do. A store that does not answer is waited for."""
+    while True:
+        try:
+            done = await run_once()
+        except OncepayError as error:
+            log.warning("worker.waiting name=%s why=%s", name, error.detail)
+            await engine.clock.sleep(UNAVAILABLE_S)
+            continue
+        except Exception:
+            log.exception("worker.failed name=%s", name)
+            await engine.clock.sleep(UNAVAILABLE_S)
+            continue
+        if done == 0:
+            await engine.clock.sleep(poll_s)
+
+
+async def look_at_directory(engine: Engine) -> int:
+    """Notice apps, accounts and endpoints that another process changed."""
+    await engine.directory.refresh()
+    return 0
+
+
+def start(engine: Engine, deliverer: Deliverer) -> list[asyncio.Task[None]]:
+    """All loops of a process that works; cancel the tasks to stop."""
+    loops = (
+        ("payments", lambda: run_due_once(engine), POLL_S),
+        ("deliveries", deliverer.claim, POLL_S),
+    )
+    tasks = [asyncio.create_task(loop(engine, name, once, poll_s), name=name) for name, once, poll_s in loops]
+    return [*tasks, start_directory(engine)]
+
+
+def start_directory(engine: Engine) -> asyncio.Task[None]:
+    """The loop that every process runs, also one that does not work."""
+    return asyncio.create_task(loop(engine, "directory", lambda: look_at_directory(engine), DIRECTORY_S))
