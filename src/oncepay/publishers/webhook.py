@@ -1,0 +1,191 @@
+"""Events by webhook: one signed POST, one outcome. When to try again is ``schedule.py``'s, by the caller.
+
+What an endpoint answers is not trusted: at most 16 KiB of it are read and thrown away, nothing is decompressed, no
+redirect is followed, no cookie is kept, and all of it ends after ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from oncepay.publishers.signing import SecretInvalid, sign
+from oncepay.publishers.targets import GuardedResolver, Network, TargetRefused, check_url
+
+ANSWER_BYTES_MAX: Final = 16_384
+CONNECTIONS_PER_HOST: Final = 20  # as many as are claimed for an endpoint in one round: a dead one waits alone
+
+
+class Receiver(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint, opened. ``secrets``: ``whsec_...``, newest first, two during rotation. ``allow``: the networks
+    inside that its app may reach."""
+
+    url: str
+    secrets: tuple[str, ...]
+    allow: tuple[Network, ...] = ()
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """``id``: of the event, the same at each try; ``timestamp_s``: of this try, seconds since 1970; ``body``: JSON."""
+
+    id: str
+    timestamp_s: int
+    body: bytes
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """Acknowledged by a 2xx."""
+
+    status: int
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Not acknowledged; try again. ``retry_after_s``: what the endpoint asked for, if it did."""
+
+    why: str
+    retry_after_s: float | None = None
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """410: the endpoint wants nothing any more."""
+
+
+Outcome = Delivered | Failed | Gone
+
+_GONE: Final = Gone()
+
+
+class WebhookPublisher:
+    """Sends messages to endpoints over pooled connections. Make it inside the loop that will use it, and close it.
+
+    Connections and resolved names are never shared between apps with different allow-lists, nor between "anywhere"
+    and "inside only": each such pair has a pool of its own, most installations have one.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float = 10.0,
+        user_agent: str = "oncepay",
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """``timeout_s``: for all of one delivery. ``resolver``: looks names up (its findings are judged here).
+        ``tls``: a context with more certificate authorities; one that does not verify is refused (ValueError)."""
+        self._tls = tls or ssl.create_default_context()
+        if self._tls.verify_mode is not ssl.CERT_REQUIRED or not self._tls.check_hostname:
+            raise ValueError("certificates of webhook endpoints are always verified")
+        self._timeout_s = timeout_s
+        self._resolver = resolver
+        self._headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": user_agent}
+        self._pools: dict[tuple[tuple[Network, ...], bool], aiohttp.ClientSession] = {}
+
+    async def publish(self, receiver: Receiver, message: Message) -> Outcome:
+        """Send once. Never raises for what the network or the endpoint does, nor for a URL that is refused."""
+        try:
+            target = check_url(receiver.url, receiver.allow)
+            headers = sign(receiver.secrets, message.id, message.timestamp_s, message.body) | self._headers
+        except (TargetRefused, SecretInvalid) as error:
+            return Failed(f"not sent: {error}")
+        pool = self._pools.get((receiver.allow, target.inside)) or self._open(receiver.allow, inside=target.inside)
+        outcome: Outcome | None = None
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                pool.post(
+                    URL(target.url, encoded=True), data=message.body, headers=headers, allow_redirects=False
+                ) as answer,
+            ):
+                outcome = _outcome(answer, message.timestamp_s)
+                await _drain(answer)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            # Once the status is here the outcome stands; what goes wrong with the rest of the answer is no matter.
+            outcome = outcome or Failed(_why(error, self._timeout_s))
+        return outcome
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            await pool.close()
+
+    def _open(self, allow: tuple[Network, ...], *, inside: bool) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            resolver=GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), allow, inside=inside),
+            limit=0,
+            limit_per_host=CONNECTIONS_PER_HOST,
+            ssl=self._tls,
+        )
+        pool = self._pools[allow, inside] = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=ANSWER_BYTES_MAX,
+            timeout=aiohttp.ClientTimeout(),  # ours is around all of it, and not rounded to whole seconds
+            trust_env=False,
+        )
+        return pool
+
+
+def _outcome(answer: aiohttp.ClientResponse, now_s: int) -> Outcome:
+    status = answer.status
+    if 200 <= status < 300:
+        return Delivered(status)
+    if status == 410:
+        return _GONE
+    if 300 <= status < 400:
+        return Failed(f"HTTP {status}: redirects are not followed")
+    return Failed(f"HTTP {status}", read_retry_after(answer.headers.get("retry-after"), now_s))
+
+
+def read_retry_after(text: str | None, now_s: float) -> float | None:
+    """Seconds to wait, from a Retry-After header in either of its forms; None when it says nothing readable.
+
+    >>> read_retry_after("120", 0), read_retry_after("Thu, 01 Jan 1970 00:01:40 GMT", 40), read_retry_after("soon", 0)
+    (120.0, 60.0, None)
+    """
+    if not text:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:10])
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+    except (ValueError, OverflowError):
+        return None
+
+
+async def _drain(answer: aiohttp.ClientResponse) -> None:
+    """Read a small answer to its end, so that the connection can be used again; drop one that goes on."""
+    read = 0
+    if answer.content.is_eof():
+        return  # all of it came with the headers, as small answers do
+    async for chunk in answer.content.iter_any():
+        read += len(chunk)
+        if read > ANSWER_BYTES_MAX:
+            answer.close()
+            return
+
+
+def _why(error: Exception, timeout_s: float) -> str:
+    cause = error.__cause__
+    if cause is not None and isinstance(refused := cause.__cause__, TargetRefused):
+        return f"not sent: {refused}"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_s:g} s"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the name was not found"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        return f"TLS: {error.os_error}" if isinstance(error, aiohttp.ClientConnectorError) else f"TLS: {error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection: {error.os_error.strerror or error.os_error}"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not HTTP"
+    return f"the connection broke: {type(error).__name__}"
