@@ -15,6 +15,7 @@ from oncepay.publishers.targets import (
     GuardedResolver,
     TargetRefused,
     check_addresses,
+    check_target,
     check_url,
     read_networks,
     unwrap,
@@ -158,6 +159,17 @@ def test_any_other_url_is_refused(url: str) -> None:
     with pytest.raises(TargetRefused) as caught:
         check_url(url)
     assert caught.value.why
+
+
+def test_a_target_is_checked_with_its_networks_as_text() -> None:
+    check_target("http://10.1.0.5:8080/", ["10.1.0.0/16"])
+    for url, networks in (
+        ("http://10.1.0.5:8080/", []),
+        ("https://1.1.1.1/", ["0.0.0.0/0"]),
+        ("https://1.1.1.1/", ["x"]),
+    ):
+        with pytest.raises(TargetRefused):
+            check_target(url, networks)
 
 
 def test_plain_http_and_any_port_only_inside_an_allowed_network() -> None:

@@ -125,16 +125,25 @@ def read_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     return tuple(networks)
 
 
+def check_target(url: str, private_networks: Sequence[str]) -> None:
+    """Refuse a URL that webhooks must not go to, before it is saved. ``private_networks``: CIDRs.
+
+    Raises TargetRefused.
+    """
+    target_of(url, tuple(private_networks))
+
+
+@lru_cache(maxsize=4096)
+def target_of(url: str, private_networks: tuple[str, ...]) -> Target:
+    """``check_url`` with the allow-list as text, remembered: an endpoint's URL is checked at each send."""
+    return check_url(url, read_networks(private_networks))
+
+
 def check_url(url: str, allow: Sequence[Network] = ()) -> Target:
     """What a webhook URL points to, as far as the text tells. Raises TargetRefused.
 
     ``allow``: the networks inside that the app may reach. There, and only there, plain HTTP and any port will do.
     """
-    return _check_url(url, tuple(allow))
-
-
-@lru_cache(maxsize=4096)
-def _check_url(url: str, allow: tuple[Network, ...]) -> Target:
     if len(url) > URL_LENGTH_MAX:
         raise TargetRefused(url[:64] + "...", f"longer than {URL_LENGTH_MAX} characters")
     scheme, slashes, rest = url.partition("://")

@@ -1,4 +1,4 @@
-"""Events by webhook: one signed POST, one outcome. When to try again is ``schedule.py``'s, by the caller.
+"""Events by webhook: one signed POST, one outcome.
 
 What an endpoint answers is not trusted: at most 16 KiB of it are read and thrown away, nothing is decompressed, no
 redirect is followed, no cookie is kept, and all of it ends after ten seconds.
@@ -8,58 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
-import msgspec
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from oncepay.ports import Endpoint, Message, Outcome
+from oncepay.publishers import schedule
 from oncepay.publishers.signing import SecretInvalid, sign
-from oncepay.publishers.targets import GuardedResolver, Network, TargetRefused, check_url
+from oncepay.publishers.targets import GuardedResolver, TargetRefused, read_networks, target_of
 
 ANSWER_BYTES_MAX: Final = 16_384
 CONNECTIONS_PER_HOST: Final = 20  # as many as are claimed for an endpoint in one round: a dead one waits alone
-
-
-class Receiver(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint, opened. ``secrets``: ``whsec_...``, newest first, two during rotation. ``allow``: the networks
-    inside that its app may reach."""
-
-    url: str
-    secrets: tuple[str, ...]
-    allow: tuple[Network, ...] = ()
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """``id``: of the event, the same at each try; ``timestamp_s``: of this try, seconds since 1970; ``body``: JSON."""
-
-    id: str
-    timestamp_s: int
-    body: bytes
-
-
-class Delivered(msgspec.Struct, frozen=True):
-    """Acknowledged by a 2xx."""
-
-    status: int
-
-
-class Failed(msgspec.Struct, frozen=True):
-    """Not acknowledged; try again. ``retry_after_s``: what the endpoint asked for, if it did."""
-
-    why: str
-    retry_after_s: float | None = None
-
-
-class Gone(msgspec.Struct, frozen=True):
-    """410: the endpoint wants nothing any more."""
-
-
-Outcome = Delivered | Failed | Gone
-
-_GONE: Final = Gone()
 
 
 class WebhookPublisher:
@@ -85,16 +48,18 @@ class WebhookPublisher:
         self._timeout_s = timeout_s
         self._resolver = resolver
         self._headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": user_agent}
-        self._pools: dict[tuple[tuple[Network, ...], bool], aiohttp.ClientSession] = {}
+        self._pools: dict[tuple[tuple[str, ...], bool], aiohttp.ClientSession] = {}
 
-    async def publish(self, receiver: Receiver, message: Message) -> Outcome:
-        """Send once. Never raises for what the network or the endpoint does, nor for a URL that is refused."""
+    async def publish(self, endpoint: Endpoint, private_networks: Sequence[str], message: Message) -> Outcome:
+        """Send once. ``endpoint``: with its secrets opened. ``private_networks``: CIDRs that its app may reach.
+        Never raises for what the network or the endpoint does, nor for a URL that is refused."""
+        networks = tuple(private_networks)
         try:
-            target = check_url(receiver.url, receiver.allow)
-            headers = sign(receiver.secrets, message.id, message.timestamp_s, message.body) | self._headers
+            target = target_of(endpoint.url, networks)
+            headers = sign(endpoint.secrets, message.id, message.timestamp_s, message.body) | self._headers
         except (TargetRefused, SecretInvalid) as error:
-            return Failed(f"not sent: {error}")
-        pool = self._pools.get((receiver.allow, target.inside)) or self._open(receiver.allow, inside=target.inside)
+            return Outcome(delivered=False, why=f"not sent: {error}")
+        pool = self._pools.get((networks, target.inside)) or self._open(networks, inside=target.inside)
         outcome: Outcome | None = None
         try:
             async with (
@@ -107,8 +72,12 @@ class WebhookPublisher:
                 await _drain(answer)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             # Once the status is here the outcome stands; what goes wrong with the rest of the answer is no matter.
-            outcome = outcome or Failed(_why(error, self._timeout_s))
+            outcome = outcome or Outcome(delivered=False, why=_why(error, self._timeout_s))
         return outcome
+
+    def next_try_ms(self, tries: int, now_ms: int, draw: float, retry_after_s: float | None) -> int | None:
+        """The timetable of ``schedule.py``."""
+        return schedule.next_try_ms(tries, now_ms, draw, retry_after_s)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -116,14 +85,16 @@ class WebhookPublisher:
         for pool in pools:
             await pool.close()
 
-    def _open(self, allow: tuple[Network, ...], *, inside: bool) -> aiohttp.ClientSession:
+    def _open(self, networks: tuple[str, ...], *, inside: bool) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            resolver=GuardedResolver(self._resolver or aiohttp.ThreadedResolver(), allow, inside=inside),
+            resolver=GuardedResolver(
+                self._resolver or aiohttp.ThreadedResolver(), read_networks(networks), inside=inside
+            ),
             limit=0,
             limit_per_host=CONNECTIONS_PER_HOST,
             ssl=self._tls,
         )
-        pool = self._pools[allow, inside] = aiohttp.ClientSession(
+        pool = self._pools[networks, inside] = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -137,12 +108,13 @@ class WebhookPublisher:
 def _outcome(answer: aiohttp.ClientResponse, now_s: int) -> Outcome:
     status = answer.status
     if 200 <= status < 300:
-        return Delivered(status)
+        return Outcome(delivered=True, why=f"HTTP {status}")
     if status == 410:
-        return _GONE
+        return Outcome(delivered=False, why="410 Gone", gone=True)
     if 300 <= status < 400:
-        return Failed(f"HTTP {status}: redirects are not followed")
-    return Failed(f"HTTP {status}", read_retry_after(answer.headers.get("retry-after"), now_s))
+        return Outcome(delivered=False, why=f"HTTP {status}: redirects are not followed")
+    retry_after_s = read_retry_after(answer.headers.get("retry-after"), now_s)
+    return Outcome(delivered=False, why=f"HTTP {status}", retry_after_s=retry_after_s)
 
 
 def read_retry_after(text: str | None, now_s: float) -> float | None:
