@@ -1,0 +1,226 @@
+"""The ledger on PostgreSQL, through asyncpg.
+
+Changes go through the pump, one connection and one statement a group (``postgres_group``); everything else is a
+statement of one round trip on a few connections of its own, all on the primary. No transaction is ever held open while
+this process thinks, so a process that stops holds nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import asyncpg
+
+from oncepay.domain.change import Change
+from oncepay.domain.errors import Unavailable
+from oncepay.domain.payment import Payment
+from oncepay.ports import DeliveryMark, DeliveryRow, Due, UnappliedRow
+from oncepay.store import rows
+from oncepay.store.migrations import EPOCH, INSTALLATION
+from oncepay.store.postgres_directory import Directory
+from oncepay.store.postgres_group import PATIENCE_S, GroupWriter
+from oncepay.store.postgres_link import Book, Calls, Link, Links, connect
+from oncepay.store.postgres_lists import Lists, ids_between
+from oncepay.store.postgres_schema import make_raw_months, migrate_schema
+from oncepay.store.postgres_server import Setting, check, examine
+from oncepay.store.pump import Loader, Pump
+from oncepay.store.refusals import StartRefused
+from oncepay.store.statements import load
+
+SPACING_S: Final = 0.002  # between the starts of two commits, so that changes find company
+LINKS: Final = 4  # beside the writer's
+WAIT_S: Final = 3.0  # for one of them
+CLAIM_MAX: Final = 1000
+FROM_ZERO_MS: Final = 60_000
+
+
+async def open_postgres(
+    url: str, *, token: Callable[[], str], migrate: bool = True, links: int = LINKS, patience_s: float = PATIENCE_S
+) -> PostgresLedger:
+    """Open the ledger. ``url``: ``postgresql://user:password@host:port/database``.
+
+    token: the dice, asked only when the installation is new. migrate: bring the tables up to date.
+    patience_s: how long an unknown commit is asked about before its callers get CommitUnknown.
+    Raises StartRefused (an unsafe server, tables of another release), Unavailable.
+    """
+    book = Book({**load("postgres"), **load("migrations.sql")})
+    meta = await _prepare(url, book, token if migrate else None)
+    return PostgresLedger(url, book, meta, links=links, patience_s=patience_s)
+
+
+async def _prepare(url: str, book: Book, token: Callable[[], str] | None) -> Mapping[str, str]:
+    """Check the server and the tables, make the months of raw bytes; the facts about the installation."""
+
+    async def checked(link: Link) -> None:
+        await check(link, book)
+
+    link = await connect(url, checked)
+    try:
+        meta = await migrate_schema(link, book, token)
+        await make_raw_months(link, book)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"the database cannot be prepared: {error}") from error
+    finally:
+        await link.leave()
+    return meta
+
+
+class PostgresLedger(Lists, Directory):
+    """The Ledger. Made by ``open_postgres``."""
+
+    def __init__(self, url: str, book: Book, meta: Mapping[str, str], *, links: int, patience_s: float) -> None:
+        self.installation = meta[INSTALLATION]
+        self.epoch = meta[EPOCH]
+        self._url = url
+        self._book = book
+        self._links = Links(self._connect, links, WAIT_S)
+        self._calls = Calls(self._links, book)
+        self._writer = GroupWriter(self._connect, load("postgres/group.sql"), patience_s=patience_s)
+        self._pump = Pump(self._writer, spacing_s=SPACING_S)
+        self._loader = Loader(self._load_many)
+        self._floor_ms = 0  # the smallest due time of the last full batch
+        self._from_zero_ms = 0  # when a claim looks below it again
+
+    async def _connect(self) -> Link:
+        """A new connection; a server that has become unsafe since the start counts as away."""
+
+        async def checked(link: Link) -> None:
+            await check(link, self._book)
+
+        try:
+            return await connect(self._url, checked)
+        except StartRefused as error:
+            raise Unavailable(str(error)) from error
+
+    # -- the aggregate -------------------------------------------------------------------------------------------
+
+    async def _load_many(self, ids: list[str]) -> dict[str, Payment]:
+        found = await self._calls.read("load", ids=ids)
+        return {id_: rows.payment_of(doc) for id_, doc in found}
+
+    async def commit(self, change: Change) -> bool:
+        rows.check(change)
+        return await self._pump.submit(change)
+
+    async def claim_due(self, now_ms: int, lease_until_ms: int, limit: int) -> list[Due]:
+        """From the floor of the last batch; and from zero when that comes back short, and once a minute."""
+        limit = min(limit, CLAIM_MAX)
+        if now_ms >= self._from_zero_ms or self._floor_ms > now_ms:
+            self._floor_ms, self._from_zero_ms = 0, now_ms + FROM_ZERO_MS
+        lent = await self._claim(now_ms, lease_until_ms, limit)
+        if len(lent) < limit and self._floor_ms:
+            self._floor_ms = 0
+            lent += await self._claim(now_ms, lease_until_ms, limit - len(lent))
+        self._floor_ms = min(row["due_ms"] for row in lent) if lent and len(lent) == limit else 0
+        lent.sort(key=lambda row: (row["due_ms"], row["id"]))
+        return [Due(payment=rows.payment_of(row["doc"]), lease_until_ms=lease_until_ms) for row in lent]
+
+    async def _claim(self, now_ms: int, lease_until_ms: int, limit: int) -> list[asyncpg.Record]:
+        return await self._calls.write(
+            "claim_due", now_ms=now_ms, floor_ms=self._floor_ms, lease_until_ms=lease_until_ms, limit_=limit
+        )
+
+    async def postpone(self, payment_id: str, lease_until_ms: int, due_ms: int | None) -> bool:
+        moved = await self._calls.write("postpone", id=payment_id, lease_until_ms=lease_until_ms, due_ms=due_ms)
+        return bool(moved)
+
+    async def body(self, payment_id: str, no: str) -> bytes | None:
+        found = await self._calls.read("read_body", payment_id=payment_id, no=no)
+        return found[0]["body"] if found else None
+
+    async def credential(self, payment_id: str, no: str) -> str | None:
+        found = await self._calls.read("read_credential", payment_id=payment_id, no=no)
+        return found[0]["body"] if found else None
+
+    # -- messages that could not be taken in -----------------------------------------------------------------------
+
+    async def keep_unapplied(self, row: UnappliedRow) -> None:
+        payment_id, key, channel, account_id, road, body, why, at_ms = rows.unapplied_row(row)
+        await self._calls.write(
+            "keep_unapplied", payment_id=payment_id, key=key, channel=channel, account_id=account_id, road=road,
+            body=body, why=why, at_ms=at_ms,
+        )  # fmt: skip
+
+    async def unapplied(self, payment_ids: Sequence[str]) -> list[UnappliedRow]:
+        found = await self._calls.read("read_unapplied", ids=list(payment_ids))
+        return [rows.unapplied_of(tuple(row)) for row in found]
+
+    async def drop_unapplied(self, payment_id: str, key: str) -> None:
+        await self._calls.write("drop_unapplied", payment_id=payment_id, key=key)
+
+    # -- deliveries ------------------------------------------------------------------------------------------------
+
+    async def claim_deliveries(
+        self, now_ms: int, lease_until_ms: int, endpoints: Sequence[str], each: int
+    ) -> list[DeliveryRow]:
+        lent = await self._calls.write(
+            "claim_deliveries", endpoints=list(endpoints), now_ms=now_ms, lease_until_ms=lease_until_ms, each=each
+        )
+        return [
+            rows.delivery_of(
+                tuple(row)[:8],
+                rows.event_of(
+                    (row["payment_id"], row["version"], row["app_id"], row["changes"], row["data"], row["at_ms"])
+                ),
+            )
+            for row in lent
+        ]
+
+    async def due_endpoints(self, now_ms: int) -> list[str]:
+        return [row["id"] for row in await self._calls.read("due_endpoints", now_ms=now_ms)]
+
+    async def mark_deliveries(self, marks: Sequence[DeliveryMark]) -> None:
+        for mark in marks:
+            rows.check_mark(mark)
+        self._pump.mark(marks)
+
+    async def replay(
+        self,
+        app: str,
+        now_ms: int,
+        *,
+        payment_id: str = "",
+        version: int = 0,
+        endpoint: str = "",
+        status: str = "parked",
+        limit: int = 1000,
+    ) -> int:
+        first, last = ids_between(payment_id)
+        choice = {
+            "app": app, "now_ms": now_ms, "payment_first": first, "payment_last": last, "version": version,
+            "endpoint": endpoint, "limit_": limit,
+        }  # fmt: skip
+        if status == "parked":
+            return len(await self._calls.write("replay_parked", **choice))
+        return len(await self._calls.write("replay_status", status=status, **choice))
+
+    # -- health ----------------------------------------------------------------------------------------------------
+
+    async def ping(self) -> None:
+        await self._calls.read("ping")
+
+    async def stats(self, now_ms: int) -> Mapping[str, float]:
+        (row,) = await self._calls.read("stats", now_ms=now_ms)
+        figures = {name: float(value or 0) for name, value in row.items()}
+        oldest_ms = row["oldest_due_ms"]
+        figures["oldest_due_ms"] = float(now_ms - oldest_ms) if oldest_ms is not None else 0.0
+        figures["waiting_changes"] = float(self._pump.waiting)
+        return figures
+
+    async def examine(self) -> list[Setting]:
+        """The server's settings, as they are and as they should be, for ``oncepay doctor``."""
+        async with self._links.lend() as link:
+            return await examine(link, self._book)
+
+    async def maintain(self) -> None:
+        """Make the coming months' place for raw bytes. Meant for once a day; two processes may do it at once."""
+        async with self._links.lend() as link:
+            with contextlib.suppress(asyncpg.LockNotAvailableError):
+                await make_raw_months(link, self._book)
+
+    async def close(self) -> None:
+        await self._pump.close()
+        await self._writer.close()
+        await self._links.close()

@@ -1,0 +1,96 @@
+"""Who there is, on PostgreSQL: apps with their keys, accounts with their secrets sealed, endpoints."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from oncepay.ports import App, AppKey, Endpoint, SealedAccount
+from oncepay.store.rows import check_ints, check_texts, from_json, json_of
+
+if TYPE_CHECKING:
+    from oncepay.store.postgres_link import Calls
+
+
+class Directory:
+    """Part of the ledger. Every change moves the stamp, by which other processes notice it."""
+
+    _calls: Calls
+
+    async def apps(self) -> list[App]:
+        """All apps with their keys."""
+        keys: defaultdict[str, list[AppKey]] = defaultdict(list)
+        for hash_, app_id, hint, created_ms, used_ms in await self._calls.read("read_app_keys"):
+            keys[app_id].append(AppKey(hash=hash_, hint=hint, created_ms=created_ms, used_ms=used_ms))
+        return [
+            App(
+                id=id_, name=name, late=late, unclosable=unclosable, private_networks=tuple(from_json(networks)),
+                keys=tuple(keys[id_]), created_ms=created_ms,
+            )
+            for id_, name, late, unclosable, networks, created_ms in await self._calls.read("read_apps")
+        ]  # fmt: skip
+
+    async def save_app(self, app: App) -> None:
+        """Create or replace an app; keys that it no longer names are gone."""
+        check_texts(app.id, app.name, *(key.hash + key.hint for key in app.keys))
+        check_ints(app.created_ms, *(key.created_ms for key in app.keys), *(key.used_ms for key in app.keys))
+        await self._calls.write(
+            "save_app", id=app.id, name=app.name, late=app.late, unclosable=app.unclosable,
+            private_networks=json_of(app.private_networks), created_ms=app.created_ms,
+            hashes=[key.hash for key in app.keys], hints=[key.hint for key in app.keys],
+            keys_created=[key.created_ms for key in app.keys], keys_used=[key.used_ms for key in app.keys],
+        )  # fmt: skip
+
+    async def used_key(self, hash_: str, at_ms: int) -> None:
+        """Note a key's last use."""
+        await self._calls.write("used_key", hash=hash_, at_ms=at_ms)
+
+    async def accounts(self) -> list[SealedAccount]:
+        """All accounts, sealed."""
+        return [
+            SealedAccount(
+                id=id_, channel=channel, identity=from_json(identity), settings=from_json(settings), sealed=sealed,
+                revision=revision, retired=bool(retired), created_ms=created_ms,
+            )
+            for id_, channel, identity, settings, sealed, revision, retired, created_ms in await self._calls.read(
+                "read_accounts"
+            )
+        ]  # fmt: skip
+
+    async def save_account(self, account: SealedAccount) -> bool:
+        """Create (revision 1) or replace by compare-and-set on ``revision - 1``; False: another was faster."""
+        check_texts(account.id, account.channel, account.sealed)
+        check_ints(account.revision, account.created_ms)
+        saved = await self._calls.write(
+            "save_account", id=account.id, channel=account.channel, identity=json_of(account.identity),
+            settings=json_of(account.settings), sealed=account.sealed, revision=account.revision,
+            retired=int(account.retired), created_ms=account.created_ms,
+        )  # fmt: skip
+        return bool(saved)
+
+    async def endpoints(self) -> list[Endpoint]:
+        """All endpoints."""
+        return [
+            Endpoint(
+                id=id_, app=app_id, url=url, secrets=tuple(from_json(secrets)), disabled=disabled, created_ms=created_ms
+            )
+            for id_, app_id, url, secrets, disabled, created_ms in await self._calls.read("read_endpoints")
+        ]
+
+    async def save_endpoint(self, endpoint: Endpoint) -> None:
+        """Create or replace an endpoint."""
+        check_texts(endpoint.id, endpoint.app, endpoint.url, endpoint.disabled)
+        check_ints(endpoint.created_ms)
+        await self._calls.write(
+            "save_endpoint", id=endpoint.id, app=endpoint.app, url=endpoint.url, secrets=json_of(endpoint.secrets),
+            disabled=endpoint.disabled, created_ms=endpoint.created_ms,
+        )  # fmt: skip
+
+    async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:
+        """Remove one; its due deliveries are dropped."""
+        return bool(await self._calls.write("delete_endpoint", app=app, id=endpoint_id))
+
+    async def directory_stamp(self) -> str:
+        """Changes whenever an app, account or endpoint does: cheap to ask."""
+        ((stamp,),) = await self._calls.read("read_stamp")
+        return str(stamp)

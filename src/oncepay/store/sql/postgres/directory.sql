@@ -1,0 +1,105 @@
+-- name: read_apps
+-- All apps.
+SELECT id, name, late, unclosable, private_networks, created_ms
+  FROM app
+ ORDER BY id;
+
+-- name: read_app_keys
+-- All keys of apps, newest first.
+SELECT hash, app_id, hint, created_ms, used_ms
+  FROM app_key
+ ORDER BY app_id, created_ms DESC, hash;
+
+-- name: save_app
+-- Create or replace an app with its keys: those that are not named are gone at once. A key's last use only moves
+-- forward. The stamp tells all processes. Keys app_pkey, app_key_pkey.
+WITH saved AS (
+  INSERT INTO app (id, name, late, unclosable, private_networks, created_ms)
+  VALUES (:id, :name, :late, :unclosable, :private_networks, :created_ms)
+      ON CONFLICT (id) DO UPDATE
+     SET name = excluded.name, late = excluded.late, unclosable = excluded.unclosable,
+         private_networks = excluded.private_networks
+), revoked AS (
+  DELETE FROM app_key
+   WHERE app_id = :id
+     AND hash <> ALL(:hashes::text[])
+), keys AS (
+  INSERT INTO app_key (hash, app_id, hint, created_ms, used_ms)
+  SELECT k.hash, :id, k.hint, k.created_ms, k.used_ms
+    FROM unnest(:hashes::text[], :hints::text[], :keys_created::bigint[], :keys_used::bigint[])
+         AS k(hash, hint, created_ms, used_ms)
+   ORDER BY k.hash COLLATE "C"
+      ON CONFLICT (hash) DO UPDATE
+     SET used_ms = greatest(app_key.used_ms, excluded.used_ms)
+   WHERE app_key.app_id = excluded.app_id
+)
+UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory';
+
+-- name: used_key
+-- Note a key's last use. Key app_key_pkey.
+UPDATE app_key
+   SET used_ms = :at_ms
+ WHERE hash = :hash
+   AND used_ms < :at_ms;
+
+-- name: read_accounts
+-- All accounts, sealed.
+SELECT id, channel, identity, settings, sealed, revision, retired, created_ms
+  FROM account
+ ORDER BY id;
+
+-- name: save_account
+-- Create at revision 1, or replace what stands one revision below; channel and birth never change. Key account_pkey.
+WITH saved AS (
+  INSERT INTO account (id, channel, identity, settings, sealed, revision, retired, created_ms)
+  SELECT :id, :channel, :identity, :settings, :sealed, :revision::bigint, :retired::bigint, :created_ms::bigint
+   WHERE :revision::bigint = 1
+      OR EXISTS (SELECT 1 FROM account WHERE account.id = :id)
+      ON CONFLICT (id) DO UPDATE
+     SET identity = excluded.identity, settings = excluded.settings, sealed = excluded.sealed,
+         revision = excluded.revision, retired = excluded.retired
+   WHERE account.revision = excluded.revision - 1
+     AND account.channel = excluded.channel
+     AND account.created_ms = excluded.created_ms
+  RETURNING id
+)
+UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM saved)
+RETURNING value;
+
+-- name: read_endpoints
+-- All endpoints.
+SELECT id, app_id, url, secrets, disabled, created_ms
+  FROM endpoint
+ ORDER BY id;
+
+-- name: save_endpoint
+-- Create or replace an endpoint; it never moves to another app. Key endpoint_pkey.
+WITH saved AS (
+  INSERT INTO endpoint (id, app_id, url, secrets, disabled, created_ms)
+  VALUES (:id, :app, :url, :secrets, :disabled, :created_ms)
+      ON CONFLICT (id) DO UPDATE
+     SET url = excluded.url, secrets = excluded.secrets, disabled = excluded.disabled
+   WHERE endpoint.app_id = excluded.app_id
+)
+UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory';
+
+-- name: delete_endpoint
+-- Remove an endpoint of an app; what was due to it is dropped. Key endpoint_pkey, index delivery_due.
+WITH gone AS (
+  DELETE FROM endpoint
+   WHERE id = :id
+     AND app_id = :app
+  RETURNING id
+), dropped AS (
+  DELETE FROM delivery
+   WHERE endpoint_id IN (SELECT id FROM gone)
+     AND due_ms IS NOT NULL
+)
+UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM gone)
+RETURNING value;
+
+-- name: read_stamp
+-- Changes whenever an app, account or endpoint does. Key meta_pkey.
+SELECT value
+  FROM meta
+ WHERE name = 'directory';
