@@ -125,10 +125,12 @@ def delivery_rows(change: Change) -> list[Row]:
 
 
 def case_row(case: CaseOpened, at_ms: int, payment: Payment | None = None) -> Row:
-    """A case as it is raised for the first time. It is its payment's app's, when it has one."""
+    """A case as it is raised for the first time: its payment's app's. A case about an account is no app's, whichever
+    payment raised it."""
+    app = payment.app if payment is not None and case.payment_id else ""
     return (
-        case_id(case.about, case.kind), case.payment_id, case.account, payment.app if payment is not None else "",
-        case.kind, "open", case.text, at_ms, case.due_ms, 1, "", _encode(case.data).decode(),
+        case_id(case.about, case.kind), case.payment_id, case.account, app, case.kind, "open", case.text,
+        at_ms, case.due_ms, 1, "", json_of(case.data),
     )  # fmt: skip
 
 

@@ -1,0 +1,56 @@
+-- name: raise_case
+-- Raised again, an open case only counts up, in its newest words; a resolved one is open again.
+INSERT INTO cases (id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE
+   SET seen      = seen + 1,
+       status    = 'open',
+       opened_ms = CASE status WHEN 'open' THEN opened_ms ELSE excluded.opened_ms END,
+       due_ms    = CASE status WHEN 'open' THEN due_ms    ELSE excluded.due_ms    END,
+       text      = excluded.text,
+       data      = excluded.data;
+
+-- name: list_open_cases
+-- Open cases, oldest first, through index cases_open.
+SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data
+  FROM cases
+ WHERE status = 'open'
+   AND (opened_ms, id) > (:after_ms, :after_id)
+   AND (:app = '' OR app_id = :app)
+ ORDER BY opened_ms, id
+ LIMIT :most;
+
+-- name: list_cases
+-- Cases of any status, oldest first: few enough to be read through.
+SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data
+  FROM cases
+ WHERE (opened_ms, id) > (:after_ms, :after_id)
+   AND (:app = '' OR app_id = :app)
+   AND (:status = '' OR status = :status)
+ ORDER BY opened_ms, id
+ LIMIT :most;
+
+-- name: list_payment_cases
+-- Cases of one payment, oldest first, through index cases_payment.
+SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data
+  FROM cases
+ WHERE payment_id = :payment_id
+   AND payment_id <> ''
+   AND (opened_ms, id) > (:after_ms, :after_id)
+   AND (:app = '' OR app_id = :app)
+   AND (:status = '' OR status = :status)
+ ORDER BY opened_ms, id
+ LIMIT :most;
+
+-- name: read_case
+-- One case.
+SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data
+  FROM cases
+ WHERE id = ?1;
+
+-- name: resolve_case
+-- A person has looked. Nothing changes when it was not open.
+UPDATE cases
+   SET status = 'resolved', note = :note
+ WHERE id = :id
+   AND status = 'open';
