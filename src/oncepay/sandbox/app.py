@@ -1,14 +1,17 @@
-"""One ASGI application: the vendor's API on the fast road, pages and controls through starlette."""
+"""One application: the vendor's API on the fast road, pages and controls through starlette."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from oncepay.sandbox import cashier, control, server
-from oncepay.sandbox.wechat.wire import Answer, Request
+from oncepay.sandbox import cashier, control
+from oncepay.sandbox.server import Reply, Request
 
 if TYPE_CHECKING:
     from oncepay.sandbox.main import Sandbox
+
+Message = MutableMapping[str, Any]
 
 
 class App:
@@ -16,39 +19,28 @@ class App:
 
     def __init__(self, sandbox: "Sandbox") -> None:
         self._wechat = sandbox.wechat
-        self._clock = sandbox.clock
+        self._control = control.Control(sandbox)
         self._pages = Starlette(
-            routes=[*control.Control(sandbox).routes(), *cashier.Cashier(sandbox).routes()],
+            routes=[*self._control.routes(), *cashier.Cashier(sandbox).routes()],
             exception_handlers={control.Refused: control.refused},
         )
 
-    async def __call__(self, scope: server.Scope, receive: server.Receive, send: server.Send) -> None:
-        if scope["type"] != "http":
-            return
-        if not scope["path"].startswith("/v3/"):
-            await self._pages(scope, receive, send)
-            return
-        body = await server.read_body(receive)
-        if body is None:
-            await server.drop(scope, receive)
-            return
-        request = Request(
-            method=scope["method"],
-            path=scope["raw_path"].decode("latin-1"),
-            query=scope["query_string"].decode("latin-1"),
-            headers=dict(scope["headers"]),
-            body=body,
-        )
-        answer, fault = self._wechat.handle(request)
-        if answer is None:
-            await server.drop(scope, receive)
-            return
-        reply = self._reply(answer)
-        if fault is not None:
-            await server.suffer(fault, scope, receive, send, reply)
-        else:
-            await server.answer(send, *reply)
+    def is_quick(self, path: bytes) -> bool:
+        """The vendor's API, and the script that pays: what load tests call all the time."""
+        return path.startswith(b"/v3/") or path == b"/sandbox/pay"
 
-    def _reply(self, answer: Answer) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-        headers = self._wechat.writer.headers(answer, self._clock.now())
-        return answer.status, headers, answer.body
+    def reply(self, request: Request) -> Reply:
+        """Answer a request of the fast road."""
+        if request.path == "/sandbox/pay":
+            return self._control.pay(request)
+        return self._wechat.reply(request)
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Pages and controls, by ASGI."""
+        if scope["type"] == "http":
+            await self._pages(scope, receive, send)

@@ -1,35 +1,158 @@
-"""The sandbox's HTTP server: uvicorn inside our own loop, with the connection within reach.
+"""The sandbox's HTTP server: uvicorn inside our own loop, with a fast road to the vendor's API.
 
-Faults such as "processed, then the connection closed without an answer" need the transport, which
-ASGI hides; a small protocol subclass puts it into the scope.
+Pages and controls go through ASGI. Calls of the vendor's API are answered without it: whole bodies
+in, whole answers out in one write, header names and their order as the vendor sends them. That
+also puts the connection within reach of faults such as "processed, then closed without an answer".
 """
 
 import asyncio
 import contextlib
+import http
 import socket
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
 
+import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from oncepay.sandbox.faults import Rule
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Any]
-Send = Callable[[MutableMapping[str, Any]], Any]
-TRANSPORT: Final = "oncepay.sandbox.transport"
 BODY_MAX: Final = 1 << 20
 KEEP_ALIVE_S: Final = 8  # as the vendor's own Keep-Alive header says
 GARBAGE: Final = bytes(range(128, 256)) + b"\r\n\r\n"
+_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which hands its transport to the application."""
+class Request(msgspec.Struct):
+    """One request as it came in: the target exactly as sent, header names in lower case."""
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {TRANSPORT: {"transport": self.transport}}
+    method: str
+    path: str
+    query: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    mchid: str = ""  # who signed it, once that is known
+
+    @property
+    def target(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+class Reply(msgspec.Struct):
+    """A whole answer; ``fault``, when the connection is to suffer."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    fault: Rule | None = None
+
+    def head(self) -> bytes:
+        parts = [_LINES[self.status]]
+        for name, value in self.headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+
+class Application(Protocol):
+    """What the server needs of an application beside ASGI."""
+
+    def is_quick(self, path: bytes) -> bool:
+        """Whether requests of this path take the fast road."""
+        ...
+
+    def reply(self, request: Request) -> Reply:
+        """Answer one request of the fast road."""
+        ...
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's protocol, which answers some paths itself."""
+
+    app: Application
+    _quick = False  # the request being read takes the fast road
+    _suffering: asyncio.Task[None] | None = None
+
+    def on_headers_complete(self) -> None:
+        path, _, query = self.url.partition(b"?")
+        self._quick = self.app.is_quick(path) and not self.expect_100_continue
+        if not self._quick:
+            super().on_headers_complete()
+            return
+        self._target = (path.decode("latin-1"), query.decode("latin-1"))
+        self._body: list[bytes] = []
+        self._size = 0
+        busy = getattr(self.cycle, "response_complete", True) is False
+        if busy or self._suffering is not None:
+            self.transport.abort()  # pipelining is not offered
+
+    def on_body(self, body: bytes) -> None:
+        if not self._quick:
+            super().on_body(body)
+            return
+        self._size += len(body)
+        if self._size > BODY_MAX:
+            self.transport.abort()
+        else:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if not self._quick:
+            super().on_message_complete()
+            return
+        if self.transport.is_closing():
+            return
+        path, query = self._target
+        method = self.parser.get_method().decode("latin-1")
+        request = Request(method, path, query, dict(self.headers), b"".join(self._body))
+        reply = self.app.reply(request)
+        if reply.fault is not None:
+            self.flow.pause_reading()
+            self._suffering = self.loop.create_task(self._suffer(reply, reply.fault))
+            self.tasks.add(self._suffering)
+            self._suffering.add_done_callback(self.tasks.discard)
+            return
+        self.transport.write(reply.head() + reply.body)
+        self._done()
+
+    def shutdown(self) -> None:
+        if self._suffering is not None:
+            self._suffering.cancel()
+            self.transport.abort()
+        super().shutdown()
+
+    def _done(self) -> None:
+        """An answer has gone out: keep the connection for the next, or not."""
+        if not self.parser.should_keep_alive():
+            self.transport.close()
+        self.on_response_complete()
+
+    async def _suffer(self, reply: Reply, rule: Rule) -> None:
+        """Carry out a fault of the connection on a reply that was ready to go."""
+        seconds, write = rule.seconds, self.transport.write
+        if rule.fault == "slow":
+            await asyncio.sleep(30.0 if seconds is None else seconds)
+            write(reply.head() + reply.body)
+        elif rule.fault == "slow_drip":
+            write(reply.head())
+            for at in range(len(reply.body)):
+                write(reply.body[at : at + 1])
+                await asyncio.sleep(0.5 if seconds is None else seconds)
+        elif rule.fault == "garbage":
+            write(GARBAGE)
+            self.transport.close()
+        elif rule.fault == "truncated":
+            write(reply.head() + reply.body[: len(reply.body) // 2])
+            self.transport.close()
+        else:  # drop_before, drop_after: not another byte
+            self.transport.abort()
+        self._suffering = None
+        if not self.transport.is_closing():
+            self._done()
 
 
 class Server(uvicorn.Server):
@@ -59,86 +182,16 @@ def server(app: Any) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http=Protocol,
+            http=Connection,
             ws="none",
             lifespan="off",
+            proxy_headers=False,
             log_level="warning",
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=1,
             backlog=2048,
         )
     )
-
-
-async def read_body(receive: Receive) -> bytes | None:
-    """The whole body; None when it is too long or the client went away."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        return None
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part = message.get("body", b"")
-        size += len(part)
-        if size > BODY_MAX:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
-async def answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    """A whole answer at once."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def drop(scope: Scope, receive: Receive) -> None:
-    """Close the connection without another byte."""
-    scope["extensions"][TRANSPORT]["transport"].abort()
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def suffer(
-    rule: Rule,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    reply: tuple[int, list[tuple[bytes, bytes]], bytes],
-) -> None:
-    """Carry out a fault of the connection on a reply that was ready to go."""
-    status, headers, body = reply
-    if rule.fault == "slow":
-        await asyncio.sleep(30.0 if rule.seconds is None else rule.seconds)
-        await answer(send, status, headers, body)
-    elif rule.fault == "slow_drip":
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        for at in range(len(body)):
-            await send({"type": "http.response.body", "body": body[at : at + 1], "more_body": True})
-            await asyncio.sleep(0.5 if rule.seconds is None else rule.seconds)
-        await send({"type": "http.response.body", "body": b""})
-    elif rule.fault == "garbage":
-        scope["extensions"][TRANSPORT]["transport"].write(GARBAGE)
-        await _hang_up(scope, receive)
-    elif rule.fault == "truncated":
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
-        await _hang_up(scope, receive)
-    else:
-        await drop(scope, receive)
-
-
-async def _hang_up(scope: Scope, receive: Receive) -> None:
-    """Close after what is written has left."""
-    scope["extensions"][TRANSPORT]["transport"].close()
-    while (await receive())["type"] != "http.disconnect":
-        pass

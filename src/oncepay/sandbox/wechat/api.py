@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from oncepay.sandbox.faults import Rule
+from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.wechat import bills, certificates, orders, refunds
 from oncepay.sandbox.wechat.desk import Desk
 from oncepay.sandbox.wechat.keys import new_platform
 from oncepay.sandbox.wechat.wire import (
     Answer,
     Refusal,
-    Request,
     Writer,
     authenticate,
     check_headers,
@@ -72,6 +72,16 @@ class Api:
         self._nonces: dict[str, float] = {}
         self._second = 0
         self._counts: dict[tuple[str, str], int] = {}
+
+    def reply(self, request: Request) -> Reply:
+        """One request, to the last byte of its answer."""
+        answer, fault = self.handle(request)
+        if fault is not None and fault.fault not in WIRE_FAULTS:
+            fault = None  # it has shaped the answer already
+        if answer is None:
+            return Reply(200, [], b"", fault)
+        headers = self.writer.headers(answer, self.desk.clock.now())
+        return Reply(answer.status, headers, answer.body, fault)
 
     def handle(self, request: Request) -> tuple[Answer | None, Rule | None]:
         """One request. No answer at all (None) when the connection is simply dropped."""

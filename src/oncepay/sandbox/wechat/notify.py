@@ -12,13 +12,13 @@ from collections import deque
 from itertools import accumulate
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from oncepay.sandbox.clock import Clock, Dice, rfc3339
 from oncepay.sandbox.faults import Faults, Rule
 from oncepay.sandbox.journal import Journal
+from oncepay.sandbox.post import Poster
 from oncepay.sandbox.switches import Switches
 from oncepay.sandbox.wechat.books import Order
 from oncepay.sandbox.wechat.books import Refund as RefundRecord
@@ -86,7 +86,7 @@ class Notifier:
         self._faults = faults
         self.switches = switches
         self._journal = journal
-        self._session: aiohttp.ClientSession | None = None
+        self._poster = Poster()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[str, list[Notice]] = {}
         self.recent: deque[Notice] = deque(maxlen=RECENT_MAX)
@@ -154,20 +154,7 @@ class Notifier:
 
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> int | None:
         """Deliver once; the status answered, or None when there was no answer in time."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=256, keepalive_timeout=30),
-                timeout=aiohttp.ClientTimeout(total=ANSWER_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=("Accept-Encoding",),
-            )
-        try:
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
-                await answer.read()
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return None
+        return await self._poster.post(url, headers, body, ANSWER_S)
 
     async def settle(self) -> None:
         """Wait for the deliveries that are under way now."""
@@ -178,9 +165,7 @@ class Notifier:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._poster.close()
 
     def _begin(self, order: Order, event: str, url: str, kind: str, content: dict[str, Any]) -> None:
         notice = self.compose(order, event, url, kind, content)

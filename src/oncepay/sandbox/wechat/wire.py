@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from oncepay.sandbox.clock import Dice
+from oncepay.sandbox.server import Request
 from oncepay.sandbox.wechat.keys import Ring
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
@@ -38,24 +39,6 @@ _PAIR: Final = r'(\w+)="([^"]*)"'
 _PAIRS: Final = re.compile(_PAIR)
 _LIST: Final = re.compile(rf"{_PAIR}(?:,{_PAIR}){{4}}")
 _ATTRIBUTES: Final = frozenset(("mchid", "nonce_str", "signature", "timestamp", "serial_no"))
-
-
-class Request(msgspec.Struct):
-    """One request as it came in: the target exactly as sent, header names in lower case."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[bytes, bytes]
-    body: bytes
-    mchid: str = ""  # of the Authorization header, once it is believed
-
-    @property
-    def target(self) -> str:
-        return f"{self.path}?{self.query}" if self.query else self.path
-
-    def header(self, name: bytes) -> str:
-        return self.headers.get(name, b"").decode("latin-1")
 
 
 class Refusal(Exception):
