@@ -8,10 +8,12 @@ this process thinks, so a process that stops holds nothing.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from oncepay.domain.change import Change
 from oncepay.domain.errors import Unavailable
@@ -28,6 +30,8 @@ from oncepay.store.postgres_server import Setting, check, examine
 from oncepay.store.pump import Loader, Pump
 from oncepay.store.refusals import StartRefused
 from oncepay.store.statements import load
+
+log = logging.getLogger("oncepay.store")
 
 SPACING_S: Final = 0.002  # between the starts of two commits, so that changes find company
 LINKS: Final = 4  # beside the writer's
@@ -115,7 +119,13 @@ class PostgresLedger(Lists, Directory):
             lent += await self._claim(now_ms, lease_until_ms, limit - len(lent))
         self._floor_ms = min(row["due_ms"] for row in lent) if lent and len(lent) == limit else 0
         lent.sort(key=lambda row: (row["due_ms"], row["id"]))
-        return [Due(payment=rows.payment_of(row["doc"]), lease_until_ms=lease_until_ms) for row in lent]
+        due = []
+        for row in lent:
+            try:
+                due.append(Due(payment=rows.payment_of(row["doc"]), lease_until_ms=lease_until_ms))
+            except msgspec.DecodeError:  # of a newer release, or damaged: it must not stop the others
+                log.exception("payment.unreadable payment=%s", row["id"])
+        return due
 
     async def _claim(self, now_ms: int, lease_until_ms: int, limit: int) -> list[asyncpg.Record]:
         return await self._calls.write(
@@ -203,11 +213,16 @@ class PostgresLedger(Lists, Directory):
 
     async def stats(self, now_ms: int) -> Mapping[str, float]:
         (row,) = await self._calls.read("stats", now_ms=now_ms)
-        figures = {name: float(value or 0) for name, value in row.items()}
-        oldest_ms = row["oldest_due_ms"]
-        figures["oldest_due_ms"] = float(now_ms - oldest_ms) if oldest_ms is not None else 0.0
-        figures["waiting_changes"] = float(self._pump.waiting)
-        return figures
+        first_ms = row["first_due_ms"]
+        return {
+            "payments_due": float(row["payments_due"]),
+            "payments_due_age_ms": float(max(0, now_ms - first_ms)) if first_ms is not None else 0.0,
+            "deliveries_due": float(row["deliveries_due"]),
+            "deliveries_parked": float(row["deliveries_parked"]),
+            "cases_open": float(row["cases_open"]),
+            "feed_lag": float(row["feed_lag"]),
+            "changes_waiting": float(self._pump.waiting),
+        }
 
     async def examine(self) -> list[Setting]:
         """The server's settings, as they are and as they should be, for ``oncepay doctor``."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
 from oncepay.store.rows import check_ints, check_texts, from_json, json_of
 
 if TYPE_CHECKING:
     from oncepay.store.postgres_link import Calls
+
+
+PIECE: Final = 1000  # rows dropped at a time
 
 
 class Directory:
@@ -88,7 +91,10 @@ class Directory:
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:
         """Remove one; its due deliveries are dropped."""
-        return bool(await self._calls.write("delete_endpoint", app=app, id=endpoint_id))
+        gone = await self._calls.write("delete_endpoint", app=app, id=endpoint_id)
+        while gone and len(await self._calls.write("drop_due_deliveries", id=endpoint_id, limit_=PIECE)) == PIECE:
+            pass
+        return bool(gone)
 
     async def directory_stamp(self) -> str:
         """Changes whenever an app, account or endpoint does: cheap to ask."""

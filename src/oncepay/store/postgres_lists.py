@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from oncepay.store.pump import Loader
 
 LAST_ID: Final = "~"  # after every id, in the order of bytes
+LIST_MAX: Final = 1000  # rows a list gives at once, whoever asks
 
 
 def ids_between(id_: str) -> tuple[str, str]:
     """The range of keys that holds this id, or all of them when it is empty: one plan serves both."""
     return (id_, id_) if id_ else ("", LAST_ID)
+
+
+def _within(limit: int) -> int:
+    return max(1, min(limit, LIST_MAX))
 
 
 class Lists:
@@ -42,6 +47,7 @@ class Lists:
         """``since_ms`` belongs to the range, ``until_ms`` does not (0: no end)."""
         before_ms, before_id = rows.place_of(page.after, int, str) if page.after else (rows.INT_MAX, LAST_ID)
         until_ms = until_ms or rows.INT_MAX
+        limit = _within(page.limit)
         if order_no:
             payment = await self.load(payment_id(self.installation, app, order_no))
             fits = (
@@ -55,9 +61,9 @@ class Lists:
         found, more = rows.page_of(
             await self._calls.read(
                 "list_payments", app=app, since_ms=since_ms, until_ms=until_ms, before_ms=before_ms,
-                before_id=before_id, status=status, limit_=page.limit + 1,
+                before_id=before_id, status=status, limit_=limit + 1,
             ),
-            page.limit,
+            limit,
         )  # fmt: skip
         after = rows.cursor(found[-1]["created_ms"], found[-1]["id"]) if more else ""
         return [rows.payment_of(row["doc"]) for row in found], after
@@ -82,7 +88,12 @@ class Lists:
             if epoch == self.epoch:
                 pos, payment, version = place
         found = await self._calls.read(
-            "read_feed", app=app, after_pos=str(pos), after_payment=payment, after_version=version, limit_=page.limit
+            "read_feed",
+            app=app,
+            after_pos=str(pos),
+            after_payment=payment,
+            after_version=version,
+            limit_=_within(page.limit),
         )
         events = []
         for at, *row in found:
@@ -111,15 +122,16 @@ class Lists:
             return [], ""
         after = rows.place_of(page.after, str, int, str) if page.after else ("", 0, "")
         first, last = ids_between(payment_id)
+        limit = _within(page.limit)
         choice = {
-            "app": app, "payment_first": first, "payment_last": last, "limit_": page.limit + 1,
+            "app": app, "payment_first": first, "payment_last": last, "limit_": limit + 1,
             "after_payment": after[0], "after_version": after[1], "after_endpoint": after[2],
         }  # fmt: skip
         if status == "parked":
             found = await self._calls.read("list_parked", **choice)
         else:
             found = await self._calls.read("list_deliveries", status=status, **choice)
-        found, more = rows.page_of(found, page.limit)
+        found, more = rows.page_of(found, limit)
         cursor = rows.cursor(*found[-1][:3]) if more else ""
         return [rows.delivery_of(tuple(row)) for row in found], cursor
 
@@ -144,14 +156,15 @@ class Lists:
     ) -> tuple[list[CaseRow], str]:
         """Cases, oldest first; ``app``: only that app's ("" for an operator: all)."""
         after_ms, after_id = rows.place_of(page.after, int, str) if page.after else (-1, "")
-        place = {"app": app, "after_ms": after_ms, "after_id": after_id, "limit_": page.limit + 1}
+        limit = _within(page.limit)
+        place = {"app": app, "after_ms": after_ms, "after_id": after_id, "limit_": limit + 1}
         if payment_id:
             found = await self._calls.read("list_cases_of_payment", payment_id=payment_id, status=status, **place)
         elif status == "open":
             found = await self._calls.read("list_open_cases", **place)
         else:
             found = await self._calls.read("list_cases", status=status, **place)
-        found, more = rows.page_of(found, page.limit)
+        found, more = rows.page_of(found, limit)
         cases = [rows.case_of(tuple(row)) for row in found]
         return cases, rows.cursor(cases[-1].opened_ms, cases[-1].id) if more else ""
 

@@ -84,19 +84,27 @@ WITH saved AS (
 UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory';
 
 -- name: delete_endpoint
--- Remove an endpoint of an app; what was due to it is dropped. Key endpoint_pkey, index delivery_due.
+-- Remove an endpoint of an app. Key endpoint_pkey.
 WITH gone AS (
   DELETE FROM endpoint
    WHERE id = :id
      AND app_id = :app
   RETURNING id
-), dropped AS (
-  DELETE FROM delivery
-   WHERE endpoint_id IN (SELECT id FROM gone)
-     AND due_ms IS NOT NULL
 )
 UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM gone)
 RETURNING value;
+
+-- name: drop_due_deliveries
+-- Nobody is there any more to hear these. In pieces: there may be millions. Index delivery_due.
+DELETE FROM delivery
+ WHERE ctid = ANY(ARRAY(SELECT ctid
+                          FROM delivery
+                         WHERE endpoint_id = :id
+                           AND due_ms IS NOT NULL
+                         ORDER BY due_ms
+                         LIMIT :limit_::bigint
+                           FOR UPDATE SKIP LOCKED))
+RETURNING 1;
 
 -- name: read_stamp
 -- Changes whenever an app, account or endpoint does. Key meta_pkey.

@@ -23,13 +23,12 @@ SELECT 1;
 -- name: stats
 -- For metrics. Counts stop at ten thousand: a backlog is a backlog. Indexes payment_due, delivery_due, delivery_parked
 -- and cases_open.
-SELECT (SELECT count(*) FROM (SELECT 1 FROM payment WHERE due_ms <= :now_ms::bigint LIMIT 10000) AS due) AS due_payments,
-       (SELECT min(due_ms) FROM payment WHERE due_ms IS NOT NULL) AS oldest_due_ms,
+SELECT (SELECT count(*) FROM (SELECT 1 FROM payment WHERE due_ms <= :now_ms::bigint LIMIT 10000) AS due) AS payments_due,
+       (SELECT min(due_ms) FROM payment WHERE due_ms IS NOT NULL) AS first_due_ms,
        (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE due_ms <= :now_ms::bigint LIMIT 10000) AS due)
-         AS due_deliveries,
+         AS deliveries_due,
        (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE status = 'parked' LIMIT 10000) AS parked)
-         AS parked_deliveries,
-       (SELECT count(*) FROM (SELECT 1 FROM cases WHERE status = 'open' LIMIT 10000) AS open) AS open_cases,
-       (SELECT count(*) FROM (SELECT 1 FROM unapplied LIMIT 10000) AS kept) AS unapplied,
+         AS deliveries_parked,
+       (SELECT count(*) FROM (SELECT 1 FROM cases WHERE status = 'open' LIMIT 10000) AS open) AS cases_open,
        (SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::numeric
                 - pg_snapshot_xmin(pg_current_snapshot())::text::numeric)) AS feed_lag;
