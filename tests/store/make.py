@@ -50,7 +50,12 @@ def started(before: Payment, *, body: bytes = b'{"prepay":1}', due_ms: int | Non
 
 
 def paid(
-    before: Payment, *, endpoints: tuple[str, ...] = (), lent_ms: int = T0 + 30_000, trade_no: str = "420001", **more: Any
+    before: Payment,
+    *,
+    endpoints: tuple[str, ...] = (),
+    lent_ms: int = T0 + 30_000,
+    trade_no: str = "420001",
+    **more: Any,
 ) -> Change:
     """A notification: evidence with its bytes, an event, its deliveries, all in one change."""
     no = in_number(before.id, 0)

@@ -7,7 +7,6 @@ due. ``due_ms`` lives only in its column: a query without news moves it and noth
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -155,8 +154,14 @@ def check(change: Change) -> None:
     p = change.payment
     if p.rev != change.rev + 1:
         raise Invalid(f"revision {p.rev} does not follow {change.rev}", payment=p.id)
-    check_texts(p.id, *_texts(change))
-    check_ints(p.minor, p.created_ms, p.rev, p.version, change.due_ms or 0, change.at_ms, *_ints(change))
+    texts = [p.id, p.app, p.order_no, p.currency, p.subject, change.change_id]
+    numbers = [p.minor, p.created_ms, p.rev, p.version, change.due_ms or 0, change.at_ms]
+    if change.evidence or change.event is not None or change.cases:
+        _news(change, texts, numbers)
+    if change.drafted or change.credential is not None or change.deliveries or change.raw is not None:
+        _errands(change, texts, numbers)
+    check_texts(*texts)
+    check_ints(*numbers)
 
 
 def check_texts(*texts: str) -> None:
@@ -173,9 +178,8 @@ def check_texts(*texts: str) -> None:
 
 def check_ints(*numbers: int) -> None:
     """Refuse what does not fit a column. Raises Invalid."""
-    for number in numbers:
-        if not 0 <= number <= INT_MAX:
-            raise Invalid(f"{number} is not within 0 and {INT_MAX}")
+    if min(numbers) < 0 or max(numbers) > INT_MAX:
+        raise Invalid(f"a number is not within 0 and {INT_MAX}: {min(numbers)} to {max(numbers)}")
 
 
 def check_mark(mark: DeliveryMark) -> None:
@@ -184,37 +188,31 @@ def check_mark(mark: DeliveryMark) -> None:
     check_ints(mark.version, mark.tries, mark.due_ms or 0)
 
 
-def _texts(change: Change) -> Iterator[str]:
-    """Every text of a change that becomes a column of its own (those within JSON are escaped there)."""
-    p = change.payment
-    yield from (p.app, p.order_no, p.currency, p.subject, change.change_id)
+def _news(change: Change, texts: list[str], numbers: list[int]) -> None:
+    """What of the core's own output becomes a column (texts within JSON are escaped there)."""
+    for e in change.evidence:
+        texts += (e.number, e.words, e.trade_no, e.currency or "")
+        numbers += (e.minor or 0, e.channel_ms, e.channel_day)
+    if change.event is not None:
+        texts += change.event.changes
+        numbers += (change.event.version, change.event.at_ms)
+    for c in change.cases:
+        texts += (c.about, c.kind, c.text, c.payment_id, c.account)
+        numbers.append(c.due_ms)
+
+
+def _errands(change: Change, texts: list[str], numbers: list[int]) -> None:
+    """The same of what the engine adds."""
+    for d in change.drafted:
+        texts += (d.no, d.account, d.refund_no)
+        numbers.append(d.created_ms)
     if change.credential is not None:
-        yield from change.credential
-    for d in change.drafted:
-        yield from (d.no, d.account, d.refund_no)
-    for e in change.evidence:
-        yield from (e.number, e.words, e.trade_no, e.currency or "")
-    if change.event is not None:
-        yield from change.event.changes
+        texts += change.credential
     for to in change.deliveries:
-        yield to.endpoint_id
-    for c in change.cases:
-        yield from (c.about, c.kind, c.text, c.payment_id, c.account)
-
-
-def _ints(change: Change) -> Iterator[int]:
-    for d in change.drafted:
-        yield d.created_ms
-    for e in change.evidence:
-        yield from (e.minor or 0, e.channel_ms, e.channel_day)
-    if change.event is not None:
-        yield from (change.event.version, change.event.at_ms)
-    for to in change.deliveries:
-        yield to.due_ms
-    for c in change.cases:
-        yield c.due_ms
+        texts.append(to.endpoint_id)
+        numbers.append(to.due_ms)
     if change.raw is not None:
-        yield change.raw.month
+        numbers.append(change.raw.month)
 
 
 # -- back --------------------------------------------------------------------------------------------------------
