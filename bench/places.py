@@ -135,6 +135,9 @@ class Town:
                 "merchant_serial_no": keys["merchant_serial_no"],
                 "public_key_id": keys["public_key_id"],
                 "public_key_pem": keys["public_key_pem"],
+                "platform_certificates": [
+                    {"serial_no": keys["platform_serial_no"], "pem": keys["platform_certificate_pem"]}
+                ],
                 "base_urls": [keys["base_url"]],
             },
             secrets={

@@ -11,7 +11,7 @@ import time
 import msgspec
 from starlette.applications import Starlette
 
-from oncepay.channels.registry import load_channels
+from oncepay.channels import registry
 from oncepay.config import Config, read_master_key
 from oncepay.engine import workers
 from oncepay.engine.core import Engine, Settings
@@ -101,7 +101,7 @@ async def assemble(
         publisher = WebhookPublisher(timeout_s=config.webhook_timeout_s)
         engine = Engine(
             ledger=ledger,
-            channels=load_channels(),
+            channels={name: registry.channel(name) for name in registry.known()},
             transport=transport or AiohttpTransport(),
             directory=directory,
             clock=clock or SystemClock(),

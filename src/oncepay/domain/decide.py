@@ -66,7 +66,7 @@ def decide(payment: Payment, asked: Input, policy: Policy, now_ms: int) -> Chang
         case Tick():
             pass
     _what_time_does(desk)
-    if desk.payment is payment or (desk.payment == payment and not desk.cases and not desk.evidence):
+    if desk.payment == payment and not desk.cases and not desk.evidence:
         return None
     return _change(desk, payment)
 

@@ -45,6 +45,11 @@ class Deliverer:
             task.add_done_callback(self._tasks.discard)
         return True
 
+    @property
+    def busy(self) -> bool:
+        """Whether a delivery is under way or waits in memory."""
+        return bool(self._tasks)
+
     async def claim(self) -> int:
         """Lend what is due of the endpoints that have room, and hand it over; how many."""
         engine = self._engine

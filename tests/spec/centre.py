@@ -1,0 +1,272 @@
+"""A whole centre for a test to play with: the real engine, store, HTTP and channel against the real sandbox, a shop
+that hears signed webhooks, and one clock for all of them that only moves when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
+
+from oncepay.assembly import Centre, SystemDice, assemble
+from oncepay.config import Config
+from oncepay.domain.attempt import Attempt
+from oncepay.domain.payment import Payment
+from oncepay.domain.plan import plan
+from oncepay.engine import admin, close, pay, refund, step, workers
+from oncepay.engine.core import Engine
+from oncepay.http.edge import make_server
+from oncepay.ports import App, Page
+from oncepay.sandbox.main import Sandbox
+from oncepay.sandbox.wechat.keys import KeyFile
+
+START_S = 1_800_000_000.0
+HOUR_MS = 3_600_000
+
+
+class SandboxClock:
+    """The sandbox's clock is everybody's; to sleep is to move it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def now_ms(self) -> int:
+        return round(self._sandbox.clock.now() * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        self._sandbox.advance(seconds)
+        await asyncio.sleep(0)
+
+
+class Shop:
+    """A business app's side: verifies, remembers every delivery, keeps what it was told in books of its own."""
+
+    def __init__(self) -> None:
+        self.secret = ""
+        self.status = 204  # what it answers
+        self.heard: list[dict[str, Any]] = []
+        self.books: dict[str, dict[str, Any]] = {}
+        self.url = ""
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Shop]:
+        app = web.Application()
+        app.router.add_post("/hook", self._hear)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _hear(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        # the time of the message is the sandbox's, so only the signature is checked by the independent reader
+        verifier = Webhook(self.secret)
+        at = request.headers["webhook-timestamp"]
+        message = f"{request.headers['webhook-id']}.{at}.{body.decode()}"
+        expected = verifier.sign(request.headers["webhook-id"], _time(at), body.decode())
+        assert expected in request.headers["webhook-signature"].split(" "), message
+        event = json.loads(body)
+        self.heard.append(event)
+        if self.status >= 300:
+            return web.Response(status=self.status)
+        data = event["data"]
+        known = self.books.get(data["order_no"])
+        if known is None or known["version"] < data["version"]:
+            self.books[data["order_no"]] = data
+        return web.Response(status=self.status)
+
+    def told(self, order_no: str) -> list[str]:
+        """What the shop was told of an order, in the order of versions, each version once."""
+        by_version = {e["version"]: e["changes"] for e in self.heard if e["data"]["order_no"] == order_no}
+        return [change for version in sorted(by_version) for change in by_version[version]]
+
+
+def _time(text: str) -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(int(text), UTC)
+
+
+class Town:
+    """What a test holds."""
+
+    def __init__(self, sandbox: Sandbox, centre: Centre, shop: Shop, app: App, key: str) -> None:
+        self.sandbox = sandbox
+        self.centre = centre
+        self.engine: Engine = centre.engine
+        self.shop = shop
+        self.app = app
+        self.key = key
+
+    # -- what apps and payers do -------------------------------------------------------------------------------------
+
+    async def pay(self, order_no: str, *, minor: int = 8800, method: str = "native", minutes: int = 60) -> pay.Shown:
+        """The app creates a payment with a first attempt."""
+        new = pay.NewPayment(
+            order_no=order_no, minor=minor, currency="CNY", subject="Tea", deadline_ms=self.now_ms + minutes * 60_000
+        )
+        payer = {"openid": "oTEST-0000000000000000000001"} if method == "jsapi" else {}
+        payer = {"client_ip": "203.0.113.7"} if method == "h5" else payer
+        return await pay.create(
+            self.engine, self.app, new, pay.NewAttempt(channel="wechat", method=method, payer=payer)
+        )
+
+    async def payer_pays(self, shown: pay.Shown) -> None:
+        """Somebody scans and pays; the notification arrives unless a fault stops it."""
+        assert shown.attempt is not None
+        self.sandbox.pay(shown.attempt.no)
+        await self.quiet()
+
+    async def closes(self, payment: Payment, if_paid: Any = "keep") -> Payment:
+        return await close.close(self.engine, await self.engine.load(payment.id), if_paid)
+
+    async def refunds(self, payment: Payment, refund_no: str, minor: int) -> Payment:
+        after, _ = await refund.refund(self.engine, await self.engine.load(payment.id), refund_no, minor, "")
+        return after
+
+    async def asks(self, payment: Payment) -> Payment:
+        return await step.ask_now(self.engine, await self.engine.load(payment.id))
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    @property
+    def now_ms(self) -> int:
+        return self.engine.clock.now_ms()
+
+    async def quiet(self) -> None:
+        """Until notifications and deliveries under way are answered and marked."""
+        await self.sandbox.settle()
+        while self.centre.deliverer.busy or not await self._marked():
+            await asyncio.sleep(0.001)
+
+    async def _marked(self) -> bool:
+        """Every delivery that the shop heard is counted in the store."""
+        rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100))
+        tries = Counter({f"evt_{row.payment_id}_{row.version}": row.tries for row in rows})
+        return tries == Counter(event["id"] for event in self.shop.heard)
+
+    async def passes(self, seconds: float) -> None:
+        """Time passes, and everything that falls due in it is done when it falls due."""
+        end_ms = self.now_ms + round(seconds * 1000)
+        while True:
+            await self.quiet()
+            if await workers.run_due_once(self.engine) + await self.centre.deliverer.claim():
+                continue
+            next_ms = await self._next_ms()
+            if next_ms is None or next_ms > end_ms:
+                break
+            self.sandbox.advance(max(next_ms - self.now_ms, 0) / 1000 + 0.001)
+        self.sandbox.advance(max(end_ms - self.now_ms, 0) / 1000)
+        await self.quiet()
+
+    async def _next_ms(self) -> int | None:
+        payments, _ = await self.engine.ledger.payments(self.app.id, Page(limit=100))
+        steps = [plan(p, self.engine.policy, self.now_ms) for p in payments]
+        times = [step.at_ms for step in steps if step is not None]
+        rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100), status="due")
+        times += [row.due_ms for row in rows if row.due_ms is not None]
+        return min((t for t in times if t > self.now_ms), default=None)
+
+    # -- what there is to see ----------------------------------------------------------------------------------------
+
+    async def now(self, payment: Payment) -> Payment:
+        return await self.engine.load(payment.id)
+
+    async def last_attempt(self, payment: Payment) -> Attempt:
+        return [a for a in (await self.now(payment)).attempts if a.incoming][-1]
+
+    def faults(self, *once: dict[str, Any], **rates: float) -> None:
+        self.sandbox.faults.replace({"rates": rates, "once": list(once)})
+
+    def kept_in_books(self, payment: Payment) -> int:
+        """Fen that the channel holds for this payment: paid less refunded, over all its numbers."""
+        rows = [row for row in self.sandbox.books() if row.number.startswith(payment.id)]
+        return sum(row.paid - row.refunded for row in rows)
+
+    def refunds_in_books(self, payment: Payment) -> list[int]:
+        rows = [row for row in self.sandbox.books() if row.number.startswith(payment.id)]
+        return [r.amount for row in rows for r in row.refunds]
+
+    async def cases(self) -> list[str]:
+        rows, _ = await self.engine.ledger.cases(Page(limit=100))
+        return [row.kind for row in rows]
+
+
+@asynccontextmanager
+async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
+    """Sandbox, shop and centre on loopback."""
+    shop = Shop()
+    async with Sandbox(clock=lambda: START_S, seed=1, keys=keys) as sandbox, shop.open():
+        listener, port = _listen()
+        config = Config(
+            database_url=database_url,
+            public_url=f"http://127.0.0.1:{port}",
+            master_key=base64.b64encode(b"k" * 32).decode(),
+        )
+        centre = await assemble(config, clock=SandboxClock(sandbox), dice=SystemDice())
+        centre.engine.hand_over = centre.deliverer.hand_over
+        server = make_server(centre.app, listener=listener)
+        serving = asyncio.create_task(server.serve())
+        try:
+            app, key = await admin.create_app(centre.engine, "shop", "A shop")
+            app = await admin.set_policies(centre.engine, app, private_networks=("127.0.0.0/8",))
+            _, shop.secret = await admin.add_endpoint(centre.engine, app, shop.url)
+            await _add_account(centre.engine, sandbox)
+            yield Town(sandbox, centre, shop, app, key)
+        finally:
+            server.should_exit = True
+            await serving
+            await centre.stop(1.0)
+
+
+async def _add_account(engine: Engine, sandbox: Sandbox) -> None:
+    keys = sandbox.config["wechat"]
+    await admin.add_account(
+        engine,
+        "wx",
+        "wechat",
+        identity={"mchid": keys["mchid"], "appid": keys["appid"]},
+        settings={
+            "merchant_serial_no": keys["merchant_serial_no"],
+            "public_key_id": keys["public_key_id"],
+            "public_key_pem": keys["public_key_pem"],
+            "platform_certificates": [
+                {"serial_no": keys["platform_serial_no"], "pem": keys["platform_certificate_pem"]}
+            ],
+            "base_urls": [keys["base_url"]],
+        },
+        secrets={
+            "merchant_private_key_pem": keys["merchant_private_key_pem"],
+            "apiv3_key": keys["apiv3_key"],
+        },
+    )
+
+
+def _listen() -> tuple[Any, int]:
+    import socket
+
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    return listener, listener.getsockname()[1]
+
+
+async def api(town: Town, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """One call of the real HTTP API."""
+    url = town.engine.settings.public_url + path
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {town.key}"}) as session,
+        session.request(method, url, json=body) as answer,
+    ):
+        return answer.status, await answer.json()
