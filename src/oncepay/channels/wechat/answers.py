@@ -16,7 +16,7 @@ from oncepay.channels.wechat.codes import ACCOUNT, ASK, MOMENT, Verdict, verdict
 from oncepay.channels.wechat.credentials import credential
 from oncepay.channels.wechat.facts import WORDS_MAX, differing, of_refund, of_trade, printable
 from oncepay.channels.wechat.keys import Doubt, Genuine, verify
-from oncepay.channels.wechat.wire import PREPAID, PROBLEM, REFUNDED, TRADE, Problem
+from oncepay.channels.wechat.wire import PREPAID, PROBLEM, REFUNDED, TRADE, Problem, decode
 from oncepay.domain.attempt import Attempt, Call, Fact, Reason, Road
 from oncepay.domain.capabilities import Method
 from oncepay.domain.change import Evidence
@@ -50,7 +50,7 @@ def read(answer: Answer, asked: Asked) -> Read:
     if status == _DONE[asked.call]:
         try:
             return _DONE_READERS[asked.call](genuine, asked)
-        except ValueError as error:  # msgspec's own are ValueErrors
+        except ValueError as error:
             return _silent(asked, ASK, f"{status}, unreadable: {error}", genuine)
     problem = _problem(answer.body)
     found = verdict(asked.call, status, problem.code) if status >= 400 else ASK
@@ -87,7 +87,7 @@ def _silent(asked: Asked, found: Verdict, words: str, genuine: Genuine | None = 
 
 def _problem(body: bytes) -> Problem:
     try:
-        return PROBLEM.decode(body)
+        return decode(PROBLEM, body)
     except ValueError:
         return Problem()
 
@@ -103,7 +103,7 @@ def _words(status: int, problem: Problem) -> str:
 def _prepaid(genuine: Genuine, asked: Asked) -> Read:
     if asked.method is None:
         raise ValueError("no such method")
-    prepaid = PREPAID.decode(genuine.body)
+    prepaid = decode(PREPAID, genuine.body)
     made = credential(prepaid, asked.attempt.method, asked.method, asked.opened, now_ms=asked.now_ms, nonce=asked.nonce)
     read = _silent(asked, Verdict(Fact.PENDING), "", genuine)
     return msgspec.structs.replace(read, credential=made)
@@ -111,7 +111,7 @@ def _prepaid(genuine: Genuine, asked: Asked) -> Read:
 
 def _queried(genuine: Genuine, asked: Asked) -> Read:
     evidence = of_trade(
-        TRADE.decode(genuine.body),
+        decode(TRADE, genuine.body),
         asked.opened,
         number=asked.attempt.no,
         road=Road.QUERY,
@@ -128,7 +128,7 @@ def _closed(genuine: Genuine, asked: Asked) -> Read:
 
 
 def _refunded(genuine: Genuine, asked: Asked) -> Read:
-    refund = REFUNDED.decode(genuine.body)
+    refund = decode(REFUNDED, genuine.body)
     attempt = asked.attempt
     wrong = differing(
         out_refund_no=(refund.out_refund_no, attempt.no),

@@ -14,7 +14,7 @@ from oncepay.channels.wechat.accounts import Opened, certificate
 from oncepay.channels.wechat.keys import Doubt, Verifier, unseal, verify
 from oncepay.channels.wechat.requests import CERTIFICATES as TARGET
 from oncepay.channels.wechat.requests import signed
-from oncepay.channels.wechat.wire import CERTIFICATES
+from oncepay.channels.wechat.wire import CERTIFICATES, decode
 from oncepay.ports import Answer, Answered, Request
 
 SETTING: Final = "platform_certificates"
@@ -31,7 +31,7 @@ def read(answer: Answer, opened: Opened, *, now_ms: int) -> Mapping[str, Any] | 
     if not isinstance(answer, Answered) or answer.status != 200:
         return None
     try:
-        listed = CERTIFICATES.decode(answer.body).data
+        listed = decode(CERTIFICATES, answer.body).data
         found = {each.serial_no: unseal(opened.sealer, each.encrypt_certificate).decode() for each in listed}
         verifiers: dict[str, Verifier] = {serial_no: certificate(serial_no, pem) for serial_no, pem in found.items()}
     except ValueError:

@@ -114,7 +114,7 @@ def unseal(key: AESGCM, sealed: Sealed) -> bytes:
     try:
         ciphertext = binascii.a2b_base64(sealed.ciphertext, strict_mode=True)
         return key.decrypt(nonce, ciphertext, (sealed.associated_data or "").encode())
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError("the ciphertext is not base64") from error
     except InvalidTag as error:
         raise ValueError("it does not open with the account's APIv3 key") from error

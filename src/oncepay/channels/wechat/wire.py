@@ -122,6 +122,14 @@ CERTIFICATES: Final = msgspec.json.Decoder(Certificates)
 T = TypeVar("T")
 
 
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Raises ValueError, also for what is nested too deep."""
+    try:
+        return decoder.decode(body)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
+
+
 def strict(body: bytes, type_: type[T]) -> T:
     """JSON in which no object names a member twice: two readers must not see two different messages.
     Raises ValueError."""

@@ -1,0 +1,71 @@
+"""Channels by name: ours first, other people's by entry point, nothing imported before it is asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint, EntryPoints
+
+import pytest
+
+from oncepay.channels import registry
+from oncepay.channels.wechat import WechatPay
+from oncepay.domain.errors import MethodUnknown
+from oncepay.ports import Channel
+
+
+class Theirs(WechatPay):
+    """What somebody else's package brings."""
+
+    name = "theirs"
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints(
+        EntryPoint(name=name, value=f"{__name__}:Theirs", group=registry.GROUP) for name in ("theirs", "wechat")
+    )
+    monkeypatch.setattr(registry, "entry_points", points.select)
+
+
+def test_a_channel_of_ours() -> None:
+    made: Channel = registry.channel("wechat")
+    assert isinstance(made, WechatPay)
+    assert made.name == "wechat"
+    assert registry.channel("wechat") is not made
+    assert "wechat" in registry.known()
+
+
+def test_a_channel_of_somebody_else(others: None) -> None:
+    assert type(registry.channel("theirs")) is Theirs
+    assert registry.known() == ("theirs", "wechat")
+
+
+def test_our_names_cannot_be_taken(others: None) -> None:
+    assert type(registry.channel("wechat")) is WechatPay
+
+
+def test_no_such_channel(others: None) -> None:
+    with pytest.raises(MethodUnknown, match="no channel 'paypal', only theirs, wechat"):
+        registry.channel("paypal")
+
+
+def test_nothing_is_imported_before_it_is_asked_for() -> None:
+    code = "import sys, oncepay.channels.registry as r; r.known(); print('oncepay.channels.wechat' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_what_wechat_can_do() -> None:
+    capabilities = registry.channel("wechat").capabilities
+    assert {name: (m.credential, m.credential_life_ms) for name, m in capabilities.methods.items()} == {
+        "native": ("qr", 7_200_000),
+        "jsapi": ("invoke", 7_200_000),
+        "app": ("invoke", 7_200_000),
+        "h5": ("url", 300_000),
+    }
+    assert capabilities.currencies == {"CNY"}
+    assert (capabilities.closes, capabilities.close_final) == (True, True)
+    assert (capabilities.expiry_min_ms, capabilities.expiry_max_ms) == (60_000, 604_800_000)
+    assert (capabilities.refund_spacing_ms, capabilities.refund_count) == (60_000, 50)
+    assert capabilities.refund_window_ms == 365 * 86_400_000
