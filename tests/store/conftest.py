@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from oncepay.domain.change import Change
+from oncepay.domain.payment import Payment
 from oncepay.ports import Ledger
 from oncepay.store.open import open_ledger
 
@@ -40,5 +42,12 @@ async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
 async def eventually(true: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition: a mark that rides with the next group, an event that no running transaction can precede."""
     async with asyncio.timeout(WITHIN_S):
-        while not await true():
+        while not await true():  # noqa: ASYNC110 - the condition is a database's
             await asyncio.sleep(0.005)
+
+
+async def have(ledger: Ledger, *changes: Change) -> Payment:
+    """Commit them; the payment as the last one leaves it."""
+    for change in changes:
+        assert await ledger.commit(change)
+    return changes[-1].payment

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 import pytest
 
-from oncepay.domain.change import Change
-from oncepay.domain.errors import Invalid, Unavailable
-from oncepay.domain.payment import Payment, PaymentStatus
+from oncepay.domain.errors import Busy, Invalid, Unavailable
+from oncepay.domain.payment import PaymentStatus
 from oncepay.ports import Ledger, Page, UnappliedRow
 from oncepay.store.open import open_ledger
-from tests.store.conftest import TOKEN, eventually
+from tests.store.conftest import TOKEN, eventually, have
 from tests.store.make import T0, case, created, moved, paid, payment, raising, started
-
-
-async def have(ledger: Ledger, *changes: Change) -> Payment:
-    """Commit them; the payment as the last one leaves it."""
-    for change in changes:
-        assert await ledger.commit(change)
-    return changes[-1].payment
 
 
 class TestTheAggregate:
@@ -64,12 +57,8 @@ class TestTheAggregate:
         assert await ledger.credential(before.id, "n") is None
 
     async def test_the_payment_that_is_not_there_cannot_be_changed(self, ledger: Ledger) -> None:
-        from oncepay.domain.errors import Busy
-
-        try:
+        with contextlib.suppress(Busy):  # PostgreSQL cannot tell it from one that another process holds
             assert not await ledger.commit(moved(payment()))
-        except Busy:  # PostgreSQL cannot tell it from one that another process holds
-            pass
         assert await ledger.load(payment().id) is None
 
     async def test_the_same_change_again_is_the_same_change(self, ledger: Ledger) -> None:
