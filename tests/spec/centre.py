@@ -20,8 +20,9 @@ from oncepay.config import Config
 from oncepay.domain.attempt import Attempt
 from oncepay.domain.payment import Payment
 from oncepay.domain.plan import plan
-from oncepay.engine import admin, close, pay, refund, step, workers
+from oncepay.engine import admin, close, refund, step, workers
 from oncepay.engine.core import Engine
+from oncepay.engine.pay import NewAttempt, NewPayment, Shown, create
 from oncepay.http.edge import make_server
 from oncepay.ports import App, Page
 from oncepay.sandbox.main import Sandbox
@@ -112,18 +113,18 @@ class Town:
 
     # -- what apps and payers do -------------------------------------------------------------------------------------
 
-    async def pay(self, order_no: str, *, minor: int = 8800, method: str = "native", minutes: int = 60) -> pay.Shown:
+    async def pay(self, order_no: str, *, minor: int = 8800, method: str = "native", minutes: int = 60) -> Shown:
         """The app creates a payment with a first attempt."""
-        new = pay.NewPayment(
+        new = NewPayment(
             order_no=order_no, minor=minor, currency="CNY", subject="Tea", deadline_ms=self.now_ms + minutes * 60_000
         )
         payer = {"openid": "oTEST-0000000000000000000001"} if method == "jsapi" else {}
         payer = {"client_ip": "203.0.113.7"} if method == "h5" else payer
-        return await pay.create(
-            self.engine, self.app, new, pay.NewAttempt(channel="wechat", method=method, payer=payer)
+        return await create(
+            self.engine, self.app, new, NewAttempt(channel="wechat", method=method, payer=payer)
         )
 
-    async def payer_pays(self, shown: pay.Shown) -> None:
+    async def payer_pays(self, shown: Shown) -> None:
         """Somebody scans and pays; the notification arrives unless a fault stops it."""
         assert shown.attempt is not None
         self.sandbox.pay(shown.attempt.no)
@@ -148,7 +149,7 @@ class Town:
     async def quiet(self) -> None:
         """Until notifications and deliveries under way are answered and marked."""
         await self.sandbox.settle()
-        while self.centre.deliverer.busy or not await self._marked():
+        while self.centre.deliverer.busy or not await self._marked():  # noqa: ASYNC110 - two programs' states
             await asyncio.sleep(0.001)
 
     async def _marked(self) -> bool:
