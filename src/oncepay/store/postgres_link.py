@@ -106,7 +106,9 @@ class Failure(Enum):
 def failure_of(error: BaseException) -> Failure:
     """Which it is. Only an error that the server reported while it lived on proves a rollback."""
     if isinstance(error, asyncpg.PostgresError):
-        state, severity = error.sqlstate or "", getattr(error, "severity_en", None) or error.severity
+        state, severity = error.sqlstate, error.severity_en or error.severity
+        if isinstance(error, asyncpg.DataError) and severity is None:
+            return Failure.BAD_ROW  # the driver's own: it could not write the value down, and sent nothing
         if severity != "ERROR" or state.startswith("08"):
             return Failure.UNKNOWN
         if state in {"40P01", "40001", "55P03"}:
@@ -114,9 +116,7 @@ def failure_of(error: BaseException) -> Failure:
         if state[:2] in {"22", "23"}:
             return Failure.BAD_ROW
         return Failure.REFUSED if state[:2] in {"25", "53", "57", "58"} else Failure.BROKEN
-    if isinstance(error, (UnicodeError, asyncpg.DataError)):
-        return Failure.BAD_ROW  # it never left: the driver could not write the value down
-    return Failure.UNKNOWN
+    return Failure.BAD_ROW if isinstance(error, UnicodeError) else Failure.UNKNOWN
 
 
 async def connect(url: str, check: Check) -> Link:

@@ -1,0 +1,121 @@
+"""A server that goes away and comes back: nothing acknowledged is lost, nothing hangs, nobody has to start anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from oncepay.domain.change import CaseOpened
+from oncepay.domain.errors import Unavailable
+from oncepay.domain.payment import Payment
+from oncepay.ports import Page
+from oncepay.store.postgres import PostgresLedger
+from tests.servers import PostgresServer
+from tests.store.make import created, moved, paid, payment
+from tests.store.postgres_kit import opened
+
+BOUND_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+CALLS: dict[str, Callable[[PostgresLedger], Awaitable[object]]] = {
+    "load": lambda ledger: ledger.load(payment("A-1").id),
+    "commit": lambda ledger: ledger.commit(created("A-2")),
+    "claim_due": lambda ledger: ledger.claim_due(1, 2, 10),
+    "claim_deliveries": lambda ledger: ledger.claim_deliveries(1, 2, ["e"], 10),
+    "payments": lambda ledger: ledger.payments("shop", Page()),
+    "events": lambda ledger: ledger.events("shop", Page()),
+    "open_case": lambda ledger: ledger.open_case(CaseOpened(about="a", kind="k", text="t"), 1),
+    "directory_stamp": lambda ledger: ledger.directory_stamp(),
+    "ping": lambda ledger: ledger.ping(),
+    "stats": lambda ledger: ledger.stats(1),
+}
+
+
+async def test_while_it_is_away_every_call_says_so_soon(server: PostgresServer) -> None:
+    async with opened(server.url) as ledger:
+        assert await ledger.commit(created("A-1"))
+        server.stop()
+        try:
+            for _ in range(2):  # with the old connections, and without any
+                for name, call in CALLS.items():
+                    with pytest.raises(Unavailable):
+                        await asyncio.wait_for(call(ledger), BOUND_S)
+                        pytest.fail(f"{name} answered without a server")
+        finally:
+            server.start()
+        for call in CALLS.values():
+            await call(ledger)
+
+
+async def test_what_was_acknowledged_before_kill_9_is_there(server: PostgresServer) -> None:
+    """Thirty workers commit as fast as they can; the server dies in the middle, twice."""
+    acknowledged: dict[str, int] = {}
+    intended: dict[str, int] = {}
+    stopping = asyncio.Event()
+
+    async def work(ledger: PostgresLedger, worker: int) -> None:
+        n = 0
+        while not stopping.is_set():
+            n += 1
+            change = created(f"W{worker}-{n}")
+            now: Payment = change.payment
+            try:
+                intended[now.id] = 1
+                if not await ledger.commit(change):
+                    continue
+                acknowledged[now.id] = 1
+                for step in (moved(now), paid(moved(now).payment, endpoints=("e",))):
+                    intended[now.id] = step.payment.rev
+                    if not await ledger.commit(step):
+                        break
+                    acknowledged[now.id] = step.payment.rev
+            except Unavailable:
+                await asyncio.sleep(0.02)
+
+    async def at_least(count: int) -> None:
+        while len(acknowledged) < count:
+            await asyncio.sleep(0.01)
+
+    async with opened(server.url) as ledger:
+        workers = [asyncio.create_task(work(ledger, n)) for n in range(30)]
+        for count in (300, 600):
+            await asyncio.wait_for(at_least(count), 30)
+            await asyncio.to_thread(server.kill9)
+            await asyncio.to_thread(server.start)
+        await asyncio.wait_for(at_least(len(acknowledged) + 300), 30)  # it goes on by itself
+        stopping.set()
+        await asyncio.gather(*workers)
+
+    async with opened(server.url) as ledger:
+        for id_, rev in acknowledged.items():
+            stored = await ledger.load(id_)
+            assert stored is not None
+            assert rev <= stored.rev <= intended[id_]
+            assert len(await ledger.payment_events(id_)) == stored.version  # all of a change, or nothing
+            assert len(await ledger.evidence(id_)) == stored.version
+
+
+async def test_a_server_that_came_back_unsafe_is_as_good_as_away(server: PostgresServer) -> None:
+    async with opened(server.url) as ledger:
+        assert await ledger.commit(created("U-1"))
+        server.stop()
+        server.settings["fsync"] = "off"  # type: ignore[index]
+        server.start()
+        try:
+            with pytest.raises(Unavailable, match="fsync"):
+                await ledger.commit(created("U-2"))
+            with pytest.raises(Unavailable, match="fsync"):
+                await ledger.load(payment("U-1").id)
+        finally:
+            server.stop()
+            server.settings["fsync"] = "on"  # type: ignore[index]
+            server.start()
+        assert await ledger.commit(created("U-2"))
