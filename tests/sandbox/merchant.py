@@ -85,7 +85,7 @@ class Merchant:
         return f"{SCHEME} " + ",".join(f'{k}="{v}"' for k, v in pairs.items())
 
     async def call(
-        self, method: str, target: str, content: Any = None, *, timeout_s: float = 5.0, **headers: str | None
+        self, method: str, target: str, content: Any = None, *, timeout_s: float = 5.0, **headers: Any
     ) -> Reply:
         """One signed call; ``headers`` replace (None: leave out) what is sent by default."""
         body = b"" if content is None else content if isinstance(content, bytes) else dump(content)
@@ -203,6 +203,14 @@ class Receiver:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    async def has(self, count: int) -> None:
+        """Wait until so many have arrived."""
+        async with asyncio.timeout(10):
+            while len(self.got) < count:
+                self._news.clear()
+                await self._news.wait()
+
     async def _take(self, request: web.Request) -> web.Response:
         self.got.append(Delivery(request.headers, await request.read()))
+        self._news.set()
         return web.Response(status=self.status)

@@ -141,7 +141,7 @@ class Sandbox:
     async def stop(self) -> None:
         """Stop listening, end what is under way, close the journal."""
         if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
+            self._server.end()
             await self._serving
         self.clock.stop()
         await self.wechat.desk.notifier.close()

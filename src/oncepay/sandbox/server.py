@@ -20,6 +20,7 @@ from oncepay.sandbox.faults import Rule
 
 BODY_MAX: Final = 1 << 20
 KEEP_ALIVE_S: Final = 8  # as the vendor's own Keep-Alive header says
+END_S: Final = 1.0
 GARBAGE: Final = bytes(range(128, 256)) + b"\r\n\r\n"
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
@@ -156,7 +157,33 @@ class Connection(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server that leaves the process's signals to whoever runs the loop."""
+    """A server that leaves signals to whoever runs the loop, and sleeps until it is told to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._over = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._over.set()
+
+    async def main_loop(self) -> None:
+        await self._over.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, let what is being answered end within a second, hang up."""
+        for listening in self.servers:
+            listening.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks), timeout=END_S)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -190,8 +217,8 @@ def server(app: Any) -> Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=1,
             backlog=2048,
         )
     )
