@@ -1,0 +1,1 @@
+"""The API over HTTP: what business apps and channels call."""

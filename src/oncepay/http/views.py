@@ -1,0 +1,129 @@
+"""Answers, made of what is stored: dicts of the shapes that ``answers.py`` declares."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.domain.attempt import Attempt
+from oncepay.domain.ids import refund_id
+from oncepay.domain.payment import Payment, Refund
+from oncepay.domain.snapshot import snapshot
+from oncepay.ports import CaseRow, DeliveryRow, Endpoint
+
+RISK: Final = "An earlier attempt may still take money. If it does, that money goes back by itself."
+
+
+def payment(stored: Payment) -> dict[str, Any]:
+    """PaymentSeen."""
+    seen = snapshot(stored)
+    seen["attempts"] = [attempt(a) for a in stored.attempts if a.incoming]
+    return seen
+
+
+def started(stored: Payment, asked: Attempt | None, credential: str) -> dict[str, Any]:
+    """PaymentStarted. ``credential``: JSON object text, or empty."""
+    seen = payment(stored)
+    if asked is None:
+        seen["attempt"] = None
+        return seen
+    others = any(a.incoming and a.superseded_ms and not a.settled for a in stored.attempts)
+    view = attempt(asked)
+    view["credential"] = msgspec.Raw(credential.encode()) if credential else None
+    view["credential_until_ms"] = asked.credential_until_ms if credential else None
+    view["risk"] = RISK if others else None
+    seen["attempt"] = view
+    return seen
+
+
+def attempt(a: Attempt) -> dict[str, Any]:
+    """AttemptSeen."""
+    return {
+        "id": f"att_{a.no}",
+        "channel": a.channel,
+        "method": a.method,
+        "account": a.account,
+        "status": a.status.value,
+        "reason": a.reason.value or None,
+        "words": a.words,
+        "minor": a.minor,
+        "currency": a.currency,
+        "created_ms": a.created_ms,
+        "expires_ms": a.expires_ms,
+        "shown_ms": a.shown_ms or None,
+        "superseded": a.superseded_ms > 0,
+        "settled_ms": a.settled_ms or None,
+        "trade_no": a.trade_no or None,
+    }
+
+
+def refund(stored: Payment, r: Refund) -> dict[str, Any]:
+    """RefundView."""
+    paying = stored.attempt(r.of)
+    return {
+        "id": f"ref_{refund_id(stored.id, r.refund_no)}",
+        "payment": f"pay_{stored.id}",
+        "order_no": stored.order_no,
+        "refund_no": r.refund_no,
+        "minor": r.minor,
+        "currency": paying.currency if paying else stored.currency,
+        "status": r.status.value,
+        "origin": r.origin.value,
+        "why": r.why,
+        "note": r.note,
+        "created_ms": r.created_ms,
+        "settled_ms": r.settled_ms or None,
+        "tries": [
+            {
+                "id": f"att_{a.no}",
+                "status": a.status.value,
+                "words": a.words,
+                "created_ms": a.created_ms,
+                "settled_ms": a.settled_ms or None,
+            }
+            for a in stored.attempts
+            if a.refund_no == r.refund_no and not a.incoming
+        ],
+    }
+
+
+def endpoint(e: Endpoint) -> dict[str, Any]:
+    """EndpointView."""
+    return {"id": e.id, "url": e.url, "disabled": e.disabled or None, "created_ms": e.created_ms}
+
+
+def delivery(row: DeliveryRow) -> dict[str, Any]:
+    """DeliveryView."""
+    return {
+        "id": f"dlv_{row.payment_id}_{row.version}_{row.endpoint_id}",
+        "event": f"evt_{row.payment_id}_{row.version}",
+        "payment": f"pay_{row.payment_id}",
+        "version": row.version,
+        "endpoint": row.endpoint_id,
+        "status": row.status,
+        "tries": row.tries,
+        "due_ms": row.due_ms,
+        "last": row.last,
+    }
+
+
+def case(row: CaseRow) -> dict[str, Any]:
+    """CaseView."""
+    return {
+        "id": f"case_{row.id}",
+        "kind": row.kind,
+        "status": row.status,
+        "text": row.text,
+        "payment": f"pay_{row.payment_id}" if row.payment_id else None,
+        "opened_ms": row.opened_ms,
+        "due_ms": row.due_ms or None,
+        "seen": row.seen,
+        "note": row.note,
+        "data": row.data,
+    }
+
+
+def page(rows: list[dict[str, Any]], after: str) -> dict[str, Any]:
+    """Listed."""
+    return {"data": rows, "next": after or None}
