@@ -149,3 +149,12 @@ async def test_an_abnormal_refund_goes_to_a_bank_card(sandbox: Sandbox, merchant
     sandbox.advance(10)
     assert (await merchant.query_refund("R1")).json["status"] == "SUCCESS"
     assert (await merchant.call("POST", target, content)).code == "INVALID_REQUEST"
+
+
+async def test_a_refund_may_take_days(sandbox: Sandbox, merchant: Merchant, paid: str) -> None:
+    sandbox.faults.add({"once": [{"fault": "refund_late", "seconds": 3 * 86400}]})
+    await merchant.refund(paid, "R1", 1)
+    sandbox.advance(3 * 86400 - 60)
+    assert (await merchant.query_refund("R1")).json["status"] == "PROCESSING"
+    sandbox.advance(61)
+    assert (await merchant.query_refund("R1")).json["status"] == "SUCCESS"

@@ -46,6 +46,7 @@ MENU: Final = {
     "pay_after_close": ("pay", "the payer can pay although the order is closed or expired"),
     "refund_abnormal": ("refund", "the refund ends ABNORMAL"),
     "refund_closed": ("refund", "the refund ends CLOSED"),
+    "refund_late": ("refund", "the refund takes `seconds` (default 3600) on the sandbox's clock"),
     # notifications; the first four are drawn once a notification, the others once a delivery
     "notify_none": ("notify", "never delivered, no retries either"),
     "notify_late": ("notify", "first delivery after `seconds` (default 60) on the sandbox's clock"),

@@ -120,6 +120,11 @@ class Connection(HttpToolsProtocol):
         self.transport.write(reply.head() + reply.body)
         self._done()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._suffering is not None:
+            self._suffering.cancel()  # the client did not wait
+        super().connection_lost(exc)
+
     def shutdown(self) -> None:
         if self._suffering is not None:
             self._suffering.cancel()

@@ -141,12 +141,13 @@ def _accept(desk: Desk, order: Order, shape: shapes.Refund, asked: str) -> Refun
     )
     order.state = "REFUND"
     desk.books.add_refund(order, refund)
-    _settle_later(desk, order, refund)
+    late = desk.faults.strike("refund_late", "refund", *numbers)
+    _settle_later(desk, order, refund, 0.0 if late is None else late.seconds or 3600.0)
     return refund
 
 
-def _settle_later(desk: Desk, order: Order, refund: Refund) -> None:
-    refund.outcome_due = desk.clock.now() + desk.switches.refund_delay_s
+def _settle_later(desk: Desk, order: Order, refund: Refund, late_s: float = 0.0) -> None:
+    refund.outcome_due = desk.clock.now() + (late_s or desk.switches.refund_delay_s)
     desk.books.changed(order)
     wait_for_outcome(desk, order, refund)
 
