@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,11 +17,11 @@ from tests.store.make import T0, created, paid, started
 LATER = T0 + 100_000
 
 
-async def with_event(ledger: Ledger, order_no: str, app: str = "shop", **more: object) -> Payment:
+async def with_event(ledger: Ledger, order_no: str, app: str = "shop", **more: Any) -> Payment:
     """A payment that is paid, with its event."""
     first = created(order_no, app)
     second = started(first.payment)
-    return await have(ledger, first, second, paid(second.payment, **more))  # type: ignore[arg-type]
+    return await have(ledger, first, second, paid(second.payment, **more))
 
 
 async def feed(ledger: Ledger, app: str, *, wanted: int, limit: int = 3, after: str = "") -> list[EventRow]:
@@ -37,13 +38,13 @@ async def feed(ledger: Ledger, app: str, *, wanted: int, limit: int = 3, after: 
     return seen
 
 
-def marked(row: DeliveryRow, status: str, due_ms: int | None = None, **fields: object) -> DeliveryMark:
+def marked(row: DeliveryRow, status: str, due_ms: int | None = None, **fields: Any) -> DeliveryMark:
     """How a try ended."""
-    known = {"tries": row.tries + 1, "last": "200 OK"}
+    known: dict[str, Any] = {"tries": row.tries + 1, "last": "200 OK"}
     return DeliveryMark(
         payment_id=row.payment_id, version=row.version, endpoint_id=row.endpoint_id, status=status, due_ms=due_ms,
         **(known | fields),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 async def mark(ledger: Ledger, *marks: DeliveryMark) -> None:
@@ -52,7 +53,7 @@ async def mark(ledger: Ledger, *marks: DeliveryMark) -> None:
     wanted = {(m.payment_id, m.version, m.endpoint_id): (m.status, m.tries) for m in marks}
 
     async def there() -> bool:
-        found = {}
+        found: dict[tuple[str, int, str], tuple[str, int]] = {}
         for payment_id in {m.payment_id for m in marks}:
             for app in ("shop", "other"):
                 rows, _ = await ledger.deliveries(app, Page(limit=500), payment_id=payment_id)

@@ -118,7 +118,7 @@ class TestCases:
         ((row,), _) = await ledger.cases(Page())
         assert (row.seen, row.status, row.opened_ms, row.app, row.payment_id) == (3, "open", T0 + 1, "shop", before.id)
         assert row.due_ms == T0 + 9
-        assert row.text == "and again", "in its newest words"
+        assert (row.text, row.data) == ("look at this", {"n": 1}), "as it was first told"
 
     async def test_a_resolved_one_opens_again(self, ledger: Ledger) -> None:
         before = await have(ledger, created())
@@ -129,10 +129,10 @@ class TestCases:
         assert row is not None
         assert (row.status, row.note) == ("resolved", "called them")
         assert await ledger.cases(Page()) == ([], "")
-        await ledger.open_case(case(before), T0 + 10)
+        await ledger.open_case(case(before, text="worse"), T0 + 10)
         row = await ledger.case(id_)
         assert row is not None
-        assert (row.status, row.seen, row.opened_ms) == ("open", 2, T0 + 10)
+        assert (row.status, row.seen, row.opened_ms, row.text, row.note) == ("open", 2, T0 + 10, "worse", "")
 
     async def test_one_for_an_account_however_many_payments_it_stops(self, ledger: Ledger) -> None:
         about = CaseOpened(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from oncepay.domain.errors import Conflict
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
 from oncepay.store.rows import check_ints, check_texts, from_json, json_of
 
@@ -81,13 +82,15 @@ class Directory:
         ]
 
     async def save_endpoint(self, endpoint: Endpoint) -> None:
-        """Create or replace an endpoint."""
+        """Create or replace an endpoint. Raises Conflict when it is another app's."""
         check_texts(endpoint.id, endpoint.app, endpoint.url, endpoint.disabled)
         check_ints(endpoint.created_ms)
-        await self._calls.write(
+        saved = await self._calls.write(
             "save_endpoint", id=endpoint.id, app=endpoint.app, url=endpoint.url, secrets=json_of(endpoint.secrets),
             disabled=endpoint.disabled, created_ms=endpoint.created_ms,
         )  # fmt: skip
+        if not saved:
+            raise Conflict("the endpoint is another app's", endpoint=endpoint.id)
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:
         """Remove one; its due deliveries are dropped."""

@@ -182,7 +182,8 @@ class GroupWriter:
         link = await self._writer()
         try:
             text, arguments = self._composer.statement(part, marks)
-            return _outcomes(part, await link.fetch(text, *arguments))  # no time-out of ours: see the table above
+            outcomes = _outcomes(part, await link.fetch(text, *arguments))  # no time-out of ours: see the table above
+            return outcomes | await self._ours(link, [member for member in part if outcomes[member.id] is LOST])
         except (*WIRE_LOST, asyncpg.PostgresError, asyncpg.InterfaceError, UnicodeError) as error:
             match failure_of(error):
                 case Failure.REPEAT | Failure.BAD_ROW:
@@ -198,6 +199,15 @@ class GroupWriter:
         except BaseException:
             self._drop()
             raise
+
+    async def _ours(self, link: Link, lost: Part) -> Outcomes:
+        """Of those whom the guard did not let through, the ones that are there already: committed again after an
+        outcome that had stayed unknown."""
+        named = {member.id: member.change.change_id for member in lost if member.change.change_id}
+        if not named:
+            return {}
+        found = await link.fetch(*self._book.call("read_change_ids", ids=list(named)))
+        return {id_: WON for id_, change_id in found if change_id == named[id_]}
 
     async def _writer(self) -> Link:
         if self._link is not None and self._link.is_closed():

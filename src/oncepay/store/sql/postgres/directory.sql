@@ -49,18 +49,17 @@ SELECT id, channel, identity, settings, sealed, revision, retired, created_ms
  ORDER BY id;
 
 -- name: save_account
--- Create at revision 1, or replace what stands one revision below; channel and birth never change. Key account_pkey.
+-- Create at revision 1, or replace what stands one revision below; channel, identity and birth never change. Key
+-- account_pkey.
 WITH saved AS (
   INSERT INTO account (id, channel, identity, settings, sealed, revision, retired, created_ms)
   SELECT :id, :channel, :identity, :settings, :sealed, :revision::bigint, :retired::bigint, :created_ms::bigint
    WHERE :revision::bigint = 1
       OR EXISTS (SELECT 1 FROM account WHERE account.id = :id)
       ON CONFLICT (id) DO UPDATE
-     SET identity = excluded.identity, settings = excluded.settings, sealed = excluded.sealed,
-         revision = excluded.revision, retired = excluded.retired
+     SET settings = excluded.settings, sealed = excluded.sealed, revision = excluded.revision,
+         retired = excluded.retired
    WHERE account.revision = excluded.revision - 1
-     AND account.channel = excluded.channel
-     AND account.created_ms = excluded.created_ms
   RETURNING id
 )
 UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM saved)
@@ -80,8 +79,10 @@ WITH saved AS (
       ON CONFLICT (id) DO UPDATE
      SET url = excluded.url, secrets = excluded.secrets, disabled = excluded.disabled
    WHERE endpoint.app_id = excluded.app_id
+  RETURNING id
 )
-UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory';
+UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM saved)
+RETURNING value;
 
 -- name: delete_endpoint
 -- Remove an endpoint of an app. Key endpoint_pkey.

@@ -18,7 +18,7 @@ made AS (
 -- stopped process never makes its neighbours wait. `rev` is the committed one, newer than this statement's snapshot if
 -- need be. Key payment_pkey.
 held AS MATERIALIZED (
-  SELECT c.*, p.rev AS rev_now
+  SELECT c.*, p.rev AS rev_now, p.change_id AS change_now
     FROM unnest(:moved_id::text[], :moved_was::bigint[], :moved_status::text[], :moved_minor::bigint[],
                 :moved_version::bigint[], :moved_due::bigint[], :moved_change::text[], :moved_doc::text[])
          AS c(id, rev, status, minor, version, due_ms, change_id, doc)
@@ -157,7 +157,10 @@ SELECT id, TRUE AS won FROM won
 
 -- name: answer_held
 -- The outcome of each change: true won, only false lost; a guard without any row is busy (or the payment is not there).
-SELECT id, TRUE AS won FROM won UNION ALL SELECT id, FALSE AS won FROM held
+-- Who finds the very change in the row has won before: it is told again after an answer was lost.
+SELECT id, TRUE AS won FROM won
+ UNION ALL
+SELECT id, rev_now = rev + 1 AND change_now = change_id AND change_id <> '' FROM held
 
 -- name: marked
 -- How deliveries ended, riding along. What is done stays done, whoever else was trying. Never waits: a mark that finds
@@ -182,6 +185,19 @@ marked AS (
 -- name: answer_marked
 -- No change in the group: nothing to say.
 SELECT NULL::text AS id, FALSE AS won WHERE FALSE
+
+-- name: read_change_ids
+-- Whose change the rows carry that let ours not through: a plain read, for what they carry is committed. Key
+-- payment_pkey.
+SELECT id, change_id
+  FROM payment
+ WHERE id = ANY(:ids::text[]);
+
+-- name: read_changes
+-- Creations that lost: perhaps to themselves, when they are told again after an answer was lost. Key payment_pkey.
+SELECT id, rev, change_id
+  FROM payment
+ WHERE id = ANY(:ids::text[]);
 
 -- name: ask_made
 -- After a COMMIT without an answer: waits, under lock_timeout, for a creation that is still on its way (a row that is

@@ -1,14 +1,15 @@
 -- name: raise_case
--- Raised again, an open case only counts up, in its newest words; a resolved one is open again.
+-- Raised again, an open case only counts up; a resolved one is open again, as it is told now.
 INSERT INTO cases (id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
    SET seen      = seen + 1,
        status    = 'open',
+       text      = CASE status WHEN 'open' THEN text      ELSE excluded.text      END,
        opened_ms = CASE status WHEN 'open' THEN opened_ms ELSE excluded.opened_ms END,
        due_ms    = CASE status WHEN 'open' THEN due_ms    ELSE excluded.due_ms    END,
-       text      = excluded.text,
-       data      = excluded.data;
+       note      = CASE status WHEN 'open' THEN note      ELSE ''                 END,
+       data      = CASE status WHEN 'open' THEN data      ELSE excluded.data      END;
 
 -- name: list_open_cases
 -- Open cases, oldest first, through index cases_open.
