@@ -229,6 +229,11 @@ class PostgresLedger(Lists, Directory):
         async with self._links.lend() as link:
             return await examine(link, self._book)
 
+    async def clock_ms(self) -> int:
+        """The server's time, milliseconds since 1970."""
+        (row,) = await self._calls.read("read_clock")
+        return int(row["now_ms"])
+
     async def maintain(self) -> None:
         """Make the coming months' place for raw bytes. Meant for once a day; two processes may do it at once."""
         async with self._links.lend() as link:

@@ -16,6 +16,10 @@ SELECT pg_is_in_recovery() AS standby,
            AND relkind = 'r'
            AND relnamespace = to_regnamespace(current_schema())) AS unlogged;
 
+-- name: read_clock
+-- The server's time, milliseconds since 1970: doctor compares it with ours.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms;
+
 -- name: ping
 -- Whether the server answers.
 SELECT 1;

@@ -1,0 +1,62 @@
+"""A process of the demonstration: started as ``oncepay ...`` on the command line would start it, and killable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+STOP_S: Final = 8.0
+
+
+class Process:
+    """One command of oncepay, its output in a file. ``settings``: ONCEPAY_... it is given; it inherits none."""
+
+    def __init__(self, arguments: Sequence[str], log: Path, settings: Mapping[str, str] | None = None) -> None:
+        self._command = [sys.executable, "-m", "oncepay", *arguments]
+        self.log = log
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ONCEPAY_")}
+        self._environ = {**inherited, **(settings or {})}
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; what it says is added to the log."""
+        with self.log.open("ab") as out:
+            # A group of its own: Ctrl-C in the terminal is ours to pass on.
+            self._child = subprocess.Popen(  # noqa: S603 - our own command
+                self._command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self._environ, process_group=0
+            )
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, once it has ended; negative: the signal that ended it."""
+        return None if self._child is None else self._child.poll()
+
+    async def kill(self) -> None:
+        """``kill -9``."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """SIGTERM, and when that does not help, SIGKILL."""
+        await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> None:
+        child = self._child
+        if child is None:
+            return
+        if child.poll() is None:
+            child.send_signal(number)
+        try:
+            await asyncio.to_thread(child.wait, STOP_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            await asyncio.to_thread(child.wait)
+
+    def last_lines(self, count: int = 5) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])

@@ -1,0 +1,110 @@
+"""``oncepay demo`` from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from oncepay.cli import exits
+from oncepay.cli.demo.screen import Line, Screen
+from oncepay.cli.demo.shop import Refused
+from oncepay.cli.demo.stage import Stage
+from oncepay.cli.demo.stories import STORIES, Story
+from oncepay.cli.demo.world import Broken, World
+
+STORY_S: Final = 60.0  # real seconds that one story may take
+WENT_WRONG: Final = (Broken, Refused, aiohttp.ClientError, TimeoutError, OSError)
+
+
+async def play(*, once: bool, port_base: int | None, home: Path | None, only: Sequence[str] = ()) -> int:
+    """Play the stories; the exit code. With ``once`` it ends then, otherwise it stays up until SIGINT or SIGTERM."""
+    stories = [story for story in STORIES if not only or any(word in f"{story.name} {story.title}" for word in only)]
+    stop = _on_signals()
+    kept = home is not None
+    place = home or Path(tempfile.mkdtemp(prefix="oncepay-demo-"))
+    place.mkdir(parents=True, exist_ok=True)
+    screen = Screen([Line(title=story.title) for story in stories])
+    try:
+        async with World(place, port_base) as world:
+            good = await _or_stopped(_play_all(world, stories, screen), stop)
+            if good is None:
+                return exits.INTERRUPTED
+            kept = kept or good < len(stories)
+            if kept:
+                screen.say(f"Databases and logs are in {place}")
+            if not once:
+                _say_addresses(world, screen)
+            screen.say(f"{len(stories)} stories, {good} as promised")
+            if not once:
+                await stop.wait()
+            return exits.OK if good == len(stories) else exits.FAILED
+    finally:
+        if not kept:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+async def _play_all(world: World, stories: Sequence[Story], screen: Screen) -> int:
+    """How many ended as promised, and still stood so at the end of all."""
+    stages = [Stage(world, f"{story.name}-{number}") for number, story in enumerate(stories, 1)]
+    with screen:
+        for story, stage, line in zip(stories, stages, screen.lines, strict=True):
+            line.state = "playing"
+            screen.changed(line)
+            started_s = time.monotonic()
+            try:
+                line.said = await asyncio.wait_for(story.play(stage), STORY_S)
+                line.state = "promised"
+            except WENT_WRONG as error:
+                line.said = str(error) or type(error).__name__
+                line.state = "broken"
+            line.took_s = time.monotonic() - started_s
+            screen.changed(line)
+        for stage, line in zip(stages, screen.lines, strict=True):
+            found = await stage.complaints() if line.state == "promised" else []
+            if found:  # it ended well, and something undid it since
+                line.state, line.said = "broken", "; ".join(found)
+                screen.changed(line)
+    return sum(line.state == "promised" for line in screen.lines)
+
+
+def _say_addresses(world: World, screen: Screen) -> None:
+    order = world.shop.books.orders()[-1]
+    screen.say()
+    for name, url in (
+        ("the shop: buy something", world.shop.url),
+        ("the cashier: scan and pay", world.sandbox_url),
+        ("a timeline", f"{world.shop.url}/orders/{order.order_no}/timeline"),
+        ("the API", f"{world.centre_url}/docs"),
+    ):
+        screen.say(f"{name:<28}{url}")
+    screen.say("Ctrl-C ends it.")
+    screen.say()
+
+
+def _on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _or_stopped(playing: Coroutine[None, None, int], stop: asyncio.Event) -> int | None:
+    """The result, or None when told to stop before."""
+    task = asyncio.create_task(playing)
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return None

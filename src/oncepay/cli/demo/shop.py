@@ -1,0 +1,253 @@
+"""A small shop: it orders payments from the centre, shows the code to scan, and consumes what the centre tells it.
+
+It stands for a business app, so it knows of the centre what its documents say, and imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+import jinja2
+import msgspec
+import segno
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from oncepay.cli.demo.books import Books, Order
+from oncepay.cli.demo.messages import Forged, verify
+
+SUBJECT: Final = "Green tea, 100 g"
+PRICE_MINOR: Final = 8800
+DEADLINE_S: Final = 7200
+ANSWER_S: Final = 25.0
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class Refused(Exception):
+    """The centre refused: ``problem`` is its answer."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(f"{status} {problem.get('code')}: {problem.get('detail')}")
+        self.status = status
+        self.problem = problem
+
+
+class _Server(uvicorn.Server):
+    """Leaves the process's signals to whoever runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Shop:
+    """The shop. ``now_ms``: its clock."""
+
+    def __init__(
+        self, books: Books, *, centre_url: str, sandbox_url: str, listener: socket.socket, now_ms: Callable[[], int]
+    ) -> None:
+        self.books = books
+        self.centre_url = centre_url
+        self.sandbox_url = sandbox_url
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self.key = ""  # of the centre's API
+        self.secret = ""  # of its webhooks
+        self._listener: socket.socket | None = listener
+        self._address = listener.getsockname()
+        self._now_ms = now_ms
+        self._session: aiohttp.ClientSession | None = None
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._pages = _pages()
+
+    # -- opening hours -------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open the doors."""
+        self._session = self._session or aiohttp.ClientSession(
+            self.centre_url, timeout=aiohttp.ClientTimeout(total=ANSWER_S)
+        )
+        listener = self._listener or socket.create_server(self._address)
+        config = uvicorn.Config(
+            self._app(), log_config=None, access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=1
+        )
+        self._listener, self._server = None, _Server(config)
+        self._serving = asyncio.create_task(self._server.serve([listener]))
+        while not self._server.started:
+            if self._serving.done():
+                self._serving.result()
+            await asyncio.sleep(0.01)
+
+    async def shut(self) -> None:
+        """Shut them: connections are refused."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+            self._server = None
+
+    async def close(self) -> None:
+        """For good."""
+        await self.shut()
+        if self._session is not None:
+            await self._session.close()
+        self.books.close()
+
+    # -- what it asks of the centre ------------------------------------------------------------------------------
+
+    async def submit(
+        self, order_no: str, *, minor: int = PRICE_MINOR, subject: str = SUBJECT, deadline_s: int = DEADLINE_S
+    ) -> dict[str, Any]:
+        """Order the payment of an order. Safe to repeat: the order number is the key. Raises Refused, ClientError."""
+        self.books.add(order_no, subject, minor)
+        order = self.books.order(order_no)
+        assert order is not None
+        body = {
+            "order_no": order_no,
+            "amount": {"minor": minor, "currency": "CNY"},
+            "subject": subject,
+            "deadline_ms": order.ordered_ms + deadline_s * 1000,
+            "attempt": {"channel": "wechat", "method": "native"},
+        }
+        payment = await self.ask("POST", "/v1/payments", body)
+        attempt = payment["attempt"]
+        if attempt is not None and attempt["credential"] is not None:
+            self.books.started(order_no, payment["id"], attempt["credential"]["code_url"])
+        return payment
+
+    async def refund(self, payment_id: str, refund_no: str, minor: int) -> dict[str, Any]:
+        """Give money back. Raises Refused, ClientError."""
+        body = {"refund_no": refund_no, "minor": minor}
+        return await self.ask("POST", f"/v1/payments/{payment_id}/refunds", body)
+
+    async def payment(self, payment_id: str) -> dict[str, Any]:
+        """A payment as the centre has it. Raises Refused, ClientError."""
+        return await self.ask("GET", f"/v1/payments/{payment_id}")
+
+    async def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """One call of the centre's API. Raises Refused, ClientError."""
+        assert self._session is not None
+        headers = {"Authorization": f"Bearer {self.key}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        data = None if body is None else msgspec.json.encode(body)
+        async with self._session.request(method, path, data=data, headers=headers) as answer:
+            told: dict[str, Any] = msgspec.json.decode(await answer.read())
+            if answer.status >= 400:
+                raise Refused(answer.status, told)
+            return told
+
+    # -- what it serves ------------------------------------------------------------------------------------------
+
+    def _app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/", self._front, methods=["GET"]),
+                Route("/buy", self._buy, methods=["POST"]),
+                Route("/orders/{order_no}", self._order, methods=["GET"]),
+                Route("/orders/{order_no}/timeline", self._timeline, methods=["GET"]),
+                Route("/webhook", self._webhook, methods=["POST"]),
+            ]
+        )
+
+    async def _webhook(self, request: Request) -> Response:
+        """What the centre tells: believed only when signed, taken in once."""
+        body = await request.body()
+        try:
+            verify(self.secret, request.headers, body, self._now_ms() / 1000)
+        except Forged as error:
+            return PlainTextResponse(str(error), 401)
+        event = msgspec.json.decode(body)
+        try:
+            self.books.take(event["data"])
+        except KeyError:
+            return PlainTextResponse("not an order of ours", 404)
+        return Response(status_code=204)
+
+    async def _front(self, _: Request) -> Response:
+        return self._page("front.html", orders=self.books.orders(), subject=SUBJECT, price=PRICE_MINOR)
+
+    async def _buy(self, _: Request) -> Response:
+        order_no = f"tea-{len(self.books.orders()) + 1}-{self._now_ms() % 1_000_000}"
+        try:
+            await self.submit(order_no)
+        except (Refused, aiohttp.ClientError, TimeoutError) as error:
+            return PlainTextResponse(f"The centre did not take the order: {error}", 502)
+        return RedirectResponse(f"/orders/{quote(order_no)}", 303)
+
+    async def _order(self, request: Request) -> Response:
+        order = self.books.order(request.path_params["order_no"])
+        if order is None:
+            return PlainTextResponse("no such order", 404)
+        return self._page("order.html", order=order, picture=_picture(order), cashier_url=self.cashier_url(order))
+
+    async def _timeline(self, request: Request) -> Response:
+        order = self.books.order(request.path_params["order_no"])
+        if order is None or not order.payment:
+            return PlainTextResponse("no such order, or no payment yet", 404)
+        try:
+            told = await self.ask("GET", f"/v1/payments/{order.payment}/timeline")
+        except (Refused, aiohttp.ClientError, TimeoutError) as error:
+            return PlainTextResponse(f"The centre did not answer: {error}", 502)
+        return self._page(
+            "timeline.html",
+            order=order,
+            entries=told["timeline"],
+            why=told["explain"]["why"],
+            next=told["explain"]["next"],
+        )
+
+    def cashier_url(self, order: Order) -> str:
+        """Where the sandbox lets a person pay what the code says."""
+        return f"{self.sandbox_url}/cashier/{quote(order.code_url.partition('pr=')[2])}"
+
+    def _page(self, name: str, **values: object) -> Response:
+        addresses = {"centre_url": self.centre_url, "sandbox_url": self.sandbox_url}
+        return HTMLResponse(self._pages.get_template(name).render(**addresses, **values), headers=_HEADERS)
+
+
+def _picture(order: Order) -> str:
+    """The code to scan, as SVG."""
+    if not order.code_url:
+        return ""
+    out = io.BytesIO()
+    segno.make(order.code_url, error="m").save(out, kind="svg", scale=8, border=2, xmldecl=False, svgns=True)
+    return out.getvalue().decode()
+
+
+def _pages() -> jinja2.Environment:
+    pages = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters["yuan"] = lambda fen: f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02d}"
+    pages.filters["time"] = lambda ms: f"{datetime.fromtimestamp(ms / 1000, UTC):%H:%M:%S}.{ms % 1000:03d}"
+    pages.filters["rest"] = _rest
+    return pages
+
+
+def _rest(entry: dict[str, Any]) -> str:
+    """What belongs to an entry of the timeline, in one line."""
+    shown = {
+        name: value for name, value in entry.items() if name not in {"at_ms", "what"} and value not in (None, "", [])
+    }
+    return " · ".join(
+        f"{name} {value if not isinstance(value, list) else ', '.join(value)}" for name, value in shown.items()
+    )

@@ -1,0 +1,134 @@
+"""What a story is played with: one order, the payer, time, and the promise that is checked at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import aiohttp
+
+from oncepay.cli.demo.books import Order
+from oncepay.cli.demo.check import Promise, complaints
+from oncepay.cli.demo.shop import PRICE_MINOR, Refused
+from oncepay.cli.demo.world import Broken, World, until
+
+AGREE_S: Final = 10.0  # real seconds for the three ledgers to agree
+STEP_S: Final = 0.1  # real seconds that the centre gets to act after each step of its time
+
+
+class Stage:
+    """One order in one world."""
+
+    def __init__(self, world: World, order_no: str) -> None:
+        self.world = world
+        self.shop = world.shop
+        self.order_no = order_no
+        self.payment_id = ""
+        self.number = ""  # of the attempt, as the channel knows it
+        self.promise: Promise | None = None
+
+    # -- what people do ------------------------------------------------------------------------------------------
+
+    async def submit(self, *, minor: int = PRICE_MINOR, deadline_s: int = 7200) -> dict[str, Any]:
+        """The shop orders the payment and has a code to show."""
+        payment = await self.shop.submit(self.order_no, minor=minor, deadline_s=deadline_s)
+        self.learn(payment)
+        require(payment["attempt"]["credential"], "there is no code to scan")
+        return payment
+
+    def learn(self, payment: dict[str, Any]) -> None:
+        """Note what the centre calls it."""
+        self.payment_id = payment["id"]
+        if payment["attempt"]:
+            self.number = payment["attempt"]["id"].removeprefix("att_")
+
+    async def pay(self) -> None:
+        """The payer scans the code and pays."""
+        await self.world.control("POST", "pay", {"code_url": self.order.code_url})
+
+    async def refund(self, refund_no: str, minor: int) -> dict[str, Any]:
+        """The shop gives money back."""
+        return await self.shop.refund(self.payment_id, refund_no, minor)
+
+    # -- what there is to see ------------------------------------------------------------------------------------
+
+    @property
+    def order(self) -> Order:
+        """As the shop has it."""
+        order = self.shop.books.order(self.order_no)
+        assert order is not None
+        return order
+
+    async def payment(self) -> dict[str, Any]:
+        """As the centre has it."""
+        return await self.shop.payment(self.payment_id)
+
+    async def has_status(self, status: str) -> bool:
+        """Whether the centre says so by now."""
+        return bool((await self.payment())["status"] == status)
+
+    async def delivery(self) -> dict[str, Any]:
+        """The newest delivery to the shop."""
+        listed = await self.shop.ask("GET", f"/v1/deliveries?payment={self.payment_id}")
+        return max(listed["data"], key=lambda row: row["version"], default={"tries": 0, "status": "none"})
+
+    async def delivered(self) -> dict[str, Any]:
+        """The newest delivery once it is done; before, nothing."""
+        delivery = await self.delivery()
+        return delivery if delivery["status"] == "done" else {}
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    async def let_pass(
+        self, look: Callable[[], Awaitable[bool]], what: str, *, step_s: float, at_most_s: float
+    ) -> float:
+        """Let time pass, a step at a time, until something is so; how many seconds of it passed."""
+        passed_s = 0.0
+        while not await look():
+            if passed_s >= at_most_s:
+                raise Broken(f"{what} did not come within {at_most_s:g} s of the centre's time")
+            await self.world.advance(step_s)
+            passed_s += step_s
+            await _moment(look)
+        return passed_s
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def ends(self, promise: Promise) -> None:
+        """Wait for the three ledgers to say what was promised. Raises Broken with their complaints."""
+        self.promise = promise
+        found: list[str] = []
+
+        async def agreed() -> bool:
+            found[:] = await self.complaints()
+            return not found
+
+        try:
+            await until(agreed, "agreement", seconds=AGREE_S)
+        except Broken:
+            raise Broken("; ".join(found)) from None
+
+    async def complaints(self) -> list[str]:
+        """What is not as promised now."""
+        assert self.promise is not None
+        try:
+            payment = await self.payment()
+        except (aiohttp.ClientError, TimeoutError, Refused) as error:
+            return [f"the centre does not answer: {error!r}"]
+        rows = await self.world.rows(self.payment_id)
+        return complaints(self.promise, rows, payment, self.shop.books.order(self.order_no))
+
+
+async def _moment(look: Callable[[], Awaitable[bool]]) -> None:
+    """Give the centre a moment to notice the time, less if it is done sooner."""
+    for _ in range(5):
+        await asyncio.sleep(STEP_S / 5)
+        if await look():
+            return
+
+
+def require(true: object, otherwise: str) -> None:
+    """Raises Broken."""
+    if not true:
+        raise Broken(otherwise)

@@ -1,0 +1,182 @@
+"""The world of the demonstration: the sandbox and the centre as processes, the shop, and one time for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import aiohttp
+import msgspec
+
+from oncepay.cli.accounts import of_sandbox
+from oncepay.cli.demo.books import Books
+from oncepay.cli.demo.process import Process
+from oncepay.cli.demo.shop import Shop
+
+HOST: Final = "127.0.0.1"
+START_S: Final = 20.0
+LOOK_S: Final = 0.02
+
+T = TypeVar("T")
+
+
+class Broken(Exception):
+    """It is not as it should be; the text says what."""
+
+
+class World:
+    """Enter it to start everything, leave it to stop everything.
+
+    home: an empty folder. port_base: the first of three ports, or None for free ones.
+    """
+
+    def __init__(self, home: Path, port_base: int | None) -> None:
+        self.home = home
+        self._offset_ms = 0  # how far the sandbox's time is ahead
+        ports = [port_base + n for n in range(3)] if port_base else [*_free_ports(2), 0]
+        self.sandbox_url = f"http://{HOST}:{ports[0]}"
+        self.centre_url = f"http://{HOST}:{ports[1]}"
+        self.sandbox = Process(
+            ["sandbox", "--listen", f"{HOST}:{ports[0]}", "--home", str(home / "sandbox")], home / "sandbox.log"
+        )
+        self._settings = {
+            "ONCEPAY_DATABASE_URL": f"sqlite:///{(home / 'oncepay.db').resolve()}",
+            "ONCEPAY_MASTER_KEY_FILE": str(home / "master.key"),
+            "ONCEPAY_LISTEN": f"{HOST}:{ports[1]}",
+        }
+        self.centre = Process(["serve", "--clock-from", self.sandbox_url], home / "centre.log", self._settings)
+        self.shop = Shop(
+            Books(home / "shop.db", self.now_ms),
+            centre_url=self.centre_url,
+            sandbox_url=self.sandbox_url,
+            listener=socket.create_server((HOST, ports[2])),
+            now_ms=self.now_ms,
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        try:
+            self.sandbox.start()
+            await self.shop.open()
+            await self._answers(self.sandbox, f"{self.sandbox_url}/sandbox/clock")
+            await self._set_up()
+            await self.start_centre()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(self.centre.stop(), self.shop.close())
+        await self.sandbox.stop()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _set_up(self) -> None:
+        """What an operator does once: a master key, an app, where it hears, a merchant account."""
+        from oncepay.assembly import assemble
+        from oncepay.config import from_env
+        from oncepay.engine import admin
+
+        key = self.home / "master.key"
+        with os.fdopen(os.open(key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(32)))
+        centre = await assemble(from_env(self._settings))
+        try:
+            engine = centre.engine
+            app, self.shop.key = await admin.create_app(engine, "shop", "Tea and no coffee")
+            app = await admin.set_policies(engine, app, private_networks=[f"{HOST}/32"])
+            _, self.shop.secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
+            given = of_sandbox(self.home / "sandbox" / "sandbox.json")
+            await admin.add_account(engine, "wx-sandbox", "wechat", **given)
+        finally:
+            await centre.stop(0)
+
+    async def start_centre(self) -> None:
+        """Start the centre, or start it again; until it answers."""
+        self.centre.start()
+        await self._answers(self.centre, f"{self.centre_url}/readyz")
+
+    async def _answers(self, process: Process, url: str) -> None:
+        async def ready() -> bool:
+            if process.code is not None:
+                raise Broken(f"it ended with {process.code}: {process.last_lines()}")
+            with contextlib.suppress(aiohttp.ClientError):
+                async with self.session.get(url) as answer:
+                    return answer.status == 200
+            return False
+
+        await until(ready, f"an answer of {url}", seconds=START_S)
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For calls that nobody in particular makes."""
+        assert self._session is not None
+        return self._session
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def now_ms(self) -> int:
+        """What time it is in this world."""
+        return time.time_ns() // 1_000_000 + self._offset_ms
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, for all of them."""
+        told = await self.control("POST", "clock", {"advance_s": seconds})
+        self._offset_ms = round(told["offset_s"] * 1000)
+
+    # -- the sandbox ---------------------------------------------------------------------------------------------
+
+    async def control(self, method: str, what: str, body: object = None) -> dict[str, Any]:
+        """One call of the sandbox's controls. Raises Broken when it refuses."""
+        data = None if body is None else msgspec.json.encode(body)
+        async with self.session.request(method, f"{self.sandbox_url}/sandbox/{what}", data=data) as answer:
+            told: dict[str, Any] = msgspec.json.decode(await answer.read())
+            if answer.status >= 400:
+                raise Broken(f"the sandbox refuses {what}: {told.get('message')}")
+            return told
+
+    async def rows(self, payment_id: str) -> list[dict[str, Any]]:
+        """The sandbox's orders of a payment."""
+        books = await self.control("GET", "books")
+        return [row for row in books["orders"] if row["number"].startswith(payment_id.removeprefix("pay_"))]
+
+    @contextlib.asynccontextmanager
+    async def faults(self, **wanted: Any) -> AsyncIterator[None]:
+        """Faults in force for a while: ``once=[...]``, ``on={...}``."""
+        await self.control("POST", "faults", wanted)
+        try:
+            yield
+        finally:
+            await self.control("DELETE", "faults")
+
+
+async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 10.0) -> T:
+    """Look until something is there, and give it. Raises Broken when it does not come in time."""
+    end = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise Broken(f"{what} did not come within {seconds:g} s")
+        await asyncio.sleep(LOOK_S)
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
+        return [s.getsockname()[1] for s in sockets]

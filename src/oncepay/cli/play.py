@@ -1,0 +1,28 @@
+"""``oncepay demo``: every story, on real HTTP, against the sandbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from oncepay.cli.common import run
+
+
+@click.command(short_help="Play every story against the sandbox, live.")
+@click.option("--once", is_flag=True, help="Play the stories and exit: 0 only if each ended as promised.")
+@click.option("--port-base", type=click.IntRange(1024, 65_000), help="Use this port and the next two; else free ones.")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep databases and logs here; else in a temporary folder that is removed at the end.",
+)
+@click.option("--story", "only", multiple=True, metavar="WORD", help="Only stories whose title holds this word.")
+def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[str, ...]) -> None:
+    """Start the sandbox, the centre on SQLite and a small shop, play every story, and stay up until Ctrl-C.
+
+    Each story is checked against three ledgers: the sandbox's books, the centre's API, the shop's own books.
+    """
+    from oncepay.cli.demo.run import play
+
+    raise SystemExit(run(play(once=once, port_base=port_base, home=home, only=only)))

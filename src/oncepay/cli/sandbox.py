@@ -1,0 +1,36 @@
+"""``oncepay sandbox``: the channels, played on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Play WeChat Pay on loopback, for any integration.")
+@click.option("--listen", default="127.0.0.1:8490", show_default=True, metavar="HOST:PORT")
+@click.option(
+    "--home",
+    default="sandbox",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keys, sandbox.json, orders.",
+)
+@click.option("--seed", type=int, help="Make fault rates repeatable.")
+@click.option("--public-url", help="How payers reach it, when not by --listen.")
+@click.option("--no-journal", is_flag=True, help="Forget orders at the end.")
+def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None, no_journal: bool) -> None:
+    """Play WeChat Pay on loopback: real signatures, a cashier page, books of its own, and a menu of faults.
+
+    HOME/sandbox.json holds what an integration needs, ours or any other.
+    """
+    from oncepay.sandbox.main import main
+
+    arguments = ["--listen", listen, "--home", str(home)]
+    if seed is not None:
+        arguments += ["--seed", str(seed)]
+    if public_url:
+        arguments += ["--public-url", public_url]
+    if no_journal:
+        arguments.append("--no-journal")
+    main(arguments)
