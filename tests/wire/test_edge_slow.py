@@ -158,6 +158,7 @@ async def test_stopping_does_not_wait_for_a_request_that_does_not_finish() -> No
         await asyncio.wait_for(echo.arrived.wait(), 5)
         began = loop.time()
     assert loop.time() - began < 3
+    assert not server.server_state.tasks  # nobody is left in the application
 
 
 PROGRAM = """

@@ -315,6 +315,8 @@ class EdgeServer(uvicorn.Server):
             sweeping.cancel()
             for connection in self._connections():
                 connection.transport.abort()
+            if self.server_state.tasks:  # cancelled by now; whoever closes the store next must not meet them
+                await asyncio.wait(self.server_state.tasks, timeout=1)
             with suppress(asyncio.CancelledError):
                 await sweeping
 
