@@ -89,6 +89,19 @@ async def test_time_is_advanced_by_script(sandbox: Sandbox, merchant: Merchant) 
         assert (await ask(merchant.session, "POST", url, {"advance_s": wrong}))[0] == 400
 
 
+async def test_all_that_is_due_runs_in_order_when_time_is_advanced() -> None:
+    clock = Clock(lambda: 1000.0)
+    ran: list[str] = []
+    clock.at(1020, lambda: ran.append("second"))
+    clock.at(1010, lambda: ran.append("first"))
+    clock.at(1030, lambda: ran.append("third"))
+    clock.at(1010, lambda: clock.at(1015, lambda: ran.append("made on the way")))
+    assert clock.advance(25) == 4
+    assert ran == ["first", "made on the way", "second"]
+    assert clock.waiting == 1
+    clock.stop()
+
+
 async def test_timers_run_by_themselves_too() -> None:
     clock, rang = Clock(asyncio.get_running_loop().time), asyncio.Event()
     clock.at(clock.now() + 0.01, rang.set)
@@ -177,6 +190,9 @@ async def test_a_restart_keeps_keys_orders_time_and_what_is_still_to_be_told(
         await merchant.prepay("RESTART1", notify_url=receiver.url)
         await merchant.prepay("RESTART2")
         transaction = first.pay("RESTART1")["transaction_id"]
+        first.faults.replace({"once": [{"fault": "refund_closed"}]})
+        await merchant.refund("RESTART1", "R0", 100)
+        first.advance(5)
         await merchant.refund("RESTART1", "R1", 34, notify_url=receiver.url)
         await first.settle()
         first.advance(1)
