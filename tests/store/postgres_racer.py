@@ -29,6 +29,12 @@ def next_change(now: Payment | None, order_no: str, by: str) -> Change:
     return msgspec.structs.replace(change, change_id=f"{by}-{order_no}-{change.payment.rev}")
 
 
+def say(line: str) -> None:
+    """To whoever started this process."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 async def race(url: str, name: str, payments: int, rounds: int) -> dict[str, dict[str, int]]:
     """Forty workers, each on a payment drawn anew: load, decide, commit; claims in between."""
     dice = random.Random(name)
@@ -51,7 +57,7 @@ async def race(url: str, name: str, payments: int, rounds: int) -> dict[str, dic
                 await ledger.claim_due(10**6, 10**6 + dice.randrange(10**6), 10)
 
     async with opened(url, links=2) as ledger:
-        print("ready", flush=True)
+        say("ready")
         await asyncio.to_thread(sys.stdin.readline)
         await asyncio.gather(*(work(ledger) for _ in range(40)))
     return {"won": won, "outcomes": outcomes}
@@ -59,4 +65,4 @@ async def race(url: str, name: str, payments: int, rounds: int) -> dict[str, dic
 
 if __name__ == "__main__":
     _, url, name, payments, rounds = sys.argv
-    print(json.dumps(asyncio.run(race(url, name, int(payments), int(rounds)))))
+    say(json.dumps(asyncio.run(race(url, name, int(payments), int(rounds)))))

@@ -45,7 +45,7 @@ def mark(change: Change, endpoint: str, status: str = "done", last: str = "200")
 async def test_each_change_of_a_group_has_its_own_outcome(postgres_database: str, ledger: PostgresLedger) -> None:
     ahead, behind, held, absent = (payment(f"A-{n}") for n in range(4))
     await write(ledger, created("A-0"), created("A-1"), created("A-2"))
-    await write(ledger, moved(behind, subject="elsewhere"))
+    await write(ledger, moved(behind, by="other"))
     async with session(postgres_database) as other, other.transaction():
         await other.fetch("SELECT 1 FROM payment WHERE id = $1 FOR UPDATE", held.id)
         outcomes = await write(
@@ -57,9 +57,7 @@ async def test_each_change_of_a_group_has_its_own_outcome(postgres_database: str
             created("A-0", subject="again"),
             created("A-9"),
         )
-    assert outcomes[:4] == [WON, LOST, BUSY, BUSY]
-    # the second of a payment is not a group's business; here the creation lost to the first, the new one won
-    assert outcomes[5] is WON
+    assert outcomes == [WON, LOST, BUSY, BUSY, WON]
 
 
 async def test_a_second_creation_loses(ledger: PostgresLedger) -> None:
@@ -85,7 +83,7 @@ async def test_creations_at_the_same_moment_by_two_processes_win_once(
 
 async def test_a_loser_writes_nothing_at_all(postgres_database: str, ledger: PostgresLedger) -> None:
     await write(ledger, created("A-1"))
-    await write(ledger, moved(payment("A-1"), subject="first"))
+    await write(ledger, moved(payment("A-1"), by="first"))
     late = msgspec.structs.replace(paid(payment("A-1"), endpoints=("e",)), cases=(case(payment("A-1")),))
     late = msgspec.structs.replace(late, drafted=started(payment("A-1")).drafted, credential=("n", "body"))
     assert await write(ledger, late, created("A-2")) == [LOST, WON]
@@ -110,7 +108,7 @@ async def test_everything_of_a_change_is_written(ledger: PostgresLedger) -> None
 
 async def test_a_case_that_two_payments_raise_counts_winners_only(ledger: PostgresLedger) -> None:
     await write(ledger, *(created(f"A-{n}") for n in range(3)))
-    await write(ledger, moved(payment("A-2")))
+    await write(ledger, moved(payment("A-2"), by="other"))
     about = {"about": "acct", "payment_id": "", "account": "acct"}
     paused = [msgspec.structs.replace(case(payment("A-0"), "paused"), **about) for _ in range(3)]
     changes = [raising(payment(f"A-{n}"), paused[n]) for n in range(3)]

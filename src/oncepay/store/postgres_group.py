@@ -183,7 +183,7 @@ class GroupWriter:
         try:
             text, arguments = self._composer.statement(part, marks)
             outcomes = _outcomes(part, await link.fetch(text, *arguments))  # no time-out of ours: see the table above
-            return outcomes | await self._ours(link, [member for member in part if outcomes[member.id] is LOST])
+            return await self._told_again(link, part, outcomes)
         except (*WIRE_LOST, asyncpg.PostgresError, asyncpg.InterfaceError, UnicodeError) as error:
             match failure_of(error):
                 case Failure.REPEAT | Failure.BAD_ROW:
@@ -200,14 +200,14 @@ class GroupWriter:
             self._drop()
             raise
 
-    async def _ours(self, link: Link, lost: Part) -> Outcomes:
-        """Of those whom the guard did not let through, the ones that are there already: committed again after an
-        outcome that had stayed unknown."""
-        named = {member.id: member.change.change_id for member in lost if member.change.change_id}
-        if not named:
-            return {}
-        found = await link.fetch(*self._book.call("read_change_ids", ids=list(named)))
-        return {id_: WON for id_, change_id in found if change_id == named[id_]}
+    async def _told_again(self, link: Link, part: Part, outcomes: Outcomes) -> Outcomes:
+        """A creation that lost to itself has won, and is told again after an outcome that had stayed unknown. (A guard
+        to which that happened is seen by the statement.)"""
+        lost = [m for m in part if not m.change.rev and m.change.change_id and outcomes[m.id] is LOST]
+        if lost:
+            found = await link.fetch(*self._book.call("read_changes", ids=[member.id for member in lost]))
+            outcomes.update(_owned(lost, found))
+        return outcomes
 
     async def _writer(self) -> Link:
         if self._link is not None and self._link.is_closed():
@@ -246,11 +246,16 @@ class GroupWriter:
         await link.fetch(*self._book.call("ask_made", ids=[member.id for member in part if not member.change.rev]))
         answer = await link.fetch(*self._book.call("ask_held", ids=[member.id for member in part]))
         await transaction.rollback()
-        found = {row["id"]: (row["rev"], row["change_id"]) for row in answer}
-        return {
-            member.id: WON if found.get(member.id) == (member.change.rev + 1, member.change.change_id) else LOST
-            for member in part
-        }
+        return _owned(part, answer)
+
+
+def _owned(part: Part, answer: Sequence[asyncpg.Record]) -> Outcomes:
+    """Whose change each row carries: ours, or another's that has to be decided on again."""
+    found = {row["id"]: (row["rev"], row["change_id"]) for row in answer}
+    return {
+        member.id: WON if found.get(member.id) == (member.change.rev + 1, member.change.change_id) else LOST
+        for member in part
+    }
 
 
 def _unwritable(member: Member, error: Exception) -> Invalid:

@@ -186,15 +186,9 @@ marked AS (
 -- No change in the group: nothing to say.
 SELECT NULL::text AS id, FALSE AS won WHERE FALSE
 
--- name: read_change_ids
--- Whose change the rows carry that let ours not through: a plain read, for what they carry is committed. Key
--- payment_pkey.
-SELECT id, change_id
-  FROM payment
- WHERE id = ANY(:ids::text[]);
-
 -- name: read_changes
--- Creations that lost: perhaps to themselves, when they are told again after an answer was lost. Key payment_pkey.
+-- Creations that lost: perhaps to themselves, when they are told again after an answer was lost. A plain read, for what
+-- they lost to is committed. Key payment_pkey.
 SELECT id, rev, change_id
   FROM payment
  WHERE id = ANY(:ids::text[]);
