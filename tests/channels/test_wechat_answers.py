@@ -309,6 +309,11 @@ def test_a_refund_of_another_amount_is_told_as_it_is() -> None:
     assert evidence(Call.REFUND, answered(200, told), refund(minor=234)).minor == 1
 
 
+@pytest.mark.parametrize(("amount", "currency"), [({"refund": 234, "currency": "USD"}, "USD"), ({"refund": 234}, None)])
+def test_a_refund_in_another_currency_is_told_as_it_is(amount: dict[str, Any], currency: str | None) -> None:
+    assert evidence(Call.QUERY_REFUND, answered(200, refund_told("SUCCESS", amount=amount))).currency == currency
+
+
 # -- credentials -----------------------------------------------------------------------------------------------------
 
 PREPAY_ID = "wx1516000098a67dfba4774967834c341600"

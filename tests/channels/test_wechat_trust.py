@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from oncepay.domain.attempt import Call, Fact
-from oncepay.domain.change import Evidence
+from oncepay.domain.change import Evidence, Fault
 from oncepay.ports import Answer, Answered
 from tests.channels.wechat_kit import (
     ACCOUNT,
@@ -87,6 +87,14 @@ def test_only_one_spelling_of_a_signature_is_taken() -> None:
     digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     other = signature[:-3] + digits[digits.index(signature[-3]) ^ 1] + "=="
     assert evidence(Call.QUERY, doubted(answer, swap={"wechatpay-signature": other})).fact is Fact.SILENT
+
+
+@pytest.mark.parametrize("spoilt", [{"wechatpay-signature": "QUJD"}, {"wechatpay-timestamp": "1"}])
+def test_only_a_400_that_claims_no_signature_is_the_accounts_fault(spoilt: dict[str, str]) -> None:
+    answer = answered(400, {"code": "INVALID_REQUEST"})
+    assert evidence(Call.QUERY, doubted(answer, status=400, swap=spoilt)).fault is Fault.NONE
+    unsigned = doubted(answer, status=400, drop=("wechatpay-signature",))
+    assert evidence(Call.QUERY, unsigned).fault is Fault.ACCOUNT
 
 
 @pytest.mark.parametrize("at_ms", [NOW_MS - 299_000, NOW_MS + 299_000])

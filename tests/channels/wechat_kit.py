@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from oncepay.channels.wechat import WechatPay
 from oncepay.domain.attempt import Attempt, Call, Direction
-from oncepay.ports import Account, Answer, Answered, Read
+from oncepay.ports import Account, Answer, Answered, Channel, Read
 
 VECTORS: Final[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "wechat_pay.json").read_text())
 KEYS: Final[dict[str, str]] = VECTORS["keys"]
@@ -56,7 +56,7 @@ ACCOUNT: Final = Account(
     settings=SETTINGS,
     secrets={"merchant_private_key_pem": MERCHANT_PEM, "apiv3_key": KEYS["apiv3_key"]},
 )
-CHANNEL: Final = WechatPay()
+CHANNEL: Final[Channel] = WechatPay()
 
 
 def account(*, drop: tuple[str, ...] = (), **fields: Any) -> Account:
