@@ -54,7 +54,6 @@ async def test_each_change_of_a_group_has_its_own_outcome(postgres_database: str
             moved(behind),
             moved(held),
             moved(absent),
-            created("A-0", subject="again"),
             created("A-9"),
         )
     assert outcomes == [WON, LOST, BUSY, BUSY, WON]
