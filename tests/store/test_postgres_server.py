@@ -1,0 +1,220 @@
+"""What a server must be before it may hold payments, what it had better be, and the tables in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from oncepay.domain.errors import Invalid, Unavailable
+from oncepay.store.postgres import PostgresLedger, open_postgres
+from oncepay.store.postgres_link import SESSION, Book, Links
+from oncepay.store.postgres_schema import drop_raw_months, make_raw_months
+from oncepay.store.postgres_server import ServerUnsafe
+from oncepay.store.refusals import MigrationRefused, StartRefused
+from oncepay.store.statements import load, numbered
+from tests.servers import PostgresServer, free_port
+from tests.store.make import created, paid, payment
+from tests.store.postgres_kit import opened, session, token
+
+
+@pytest.fixture
+async def ledger(postgres_database: str) -> AsyncIterator[PostgresLedger]:
+    async with opened(postgres_database) as ledger:
+        yield ledger
+
+
+# -- what it must be ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unsafe() -> Iterator[PostgresServer]:
+    settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "data_sync_retry": "on"}
+    with PostgresServer(settings) as server:
+        yield server
+
+
+async def test_an_unsafe_server_is_refused_with_every_reason(unsafe: PostgresServer) -> None:
+    with pytest.raises(StartRefused) as refused:
+        await open_postgres(unsafe.url, token=token)
+    for name in ("fsync", "full_page_writes", "synchronous_commit", "data_sync_retry"):
+        assert f"{name} is" in str(refused.value)
+    assert isinstance(refused.value, ServerUnsafe)
+    assert len(refused.value.faults) == 4
+
+
+async def test_a_standby_is_refused(unsafe: PostgresServer) -> None:
+    """Money is decided on the primary only: a replica may show what is over, or never came to be."""
+    with PostgresServer() as server:
+        server.stop()
+        await asyncio.to_thread(Path(server._data, "standby.signal").touch, mode=0o666)
+        server.start()
+        with pytest.raises(StartRefused, match="standby"):
+            await open_postgres(server.url, token=token)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("synchronous_commit", "local"), ("default_transaction_read_only", "on")]
+)
+async def test_a_setting_of_the_database_alone_is_seen_too(postgres_database: str, setting: str, value: str) -> None:
+    async with session(postgres_database) as other:
+        name = await other.fetchval("SELECT current_database()")
+        await other.execute(f'ALTER DATABASE "{name}" SET {setting} = {value}')
+    with pytest.raises(StartRefused, match=r"synchronous_commit|read_only"):
+        await open_postgres(postgres_database, token=token)
+
+
+async def test_unlogged_tables_are_refused(postgres_database: str, ledger: PostgresLedger) -> None:
+    async with session(postgres_database) as other:
+        await other.execute("ALTER TABLE evidence SET UNLOGGED")
+    with pytest.raises(StartRefused, match="evidence"):
+        await open_postgres(postgres_database, token=token)
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        await open_postgres(f"postgresql://nobody@127.0.0.1:{free_port()}/none", token=token)
+
+
+# -- what it had better be -----------------------------------------------------------------------------------------
+
+
+async def test_doctor_hears_what_is_and_what_should_be(postgres_database: str) -> None:
+    async with session(postgres_database) as other:
+        shown = await other.fetchval("SELECT setting || 'x' || unit FROM pg_settings WHERE name = 'max_wal_size'")
+        assert shown == "8192xMB"  # as tests/servers.py sets it
+    async with opened(postgres_database) as ledger:
+        found = {setting.name: setting for setting in await ledger.examine()}
+    assert found["fsync"].level == "fine"
+    assert found["max_wal_size"].level == "fine"
+    assert found["checkpoint_timeout"].level == "fine"
+    assert found["data_checksums"].level == "fine"
+    assert found["shared_buffers"].level == "advice"
+    assert (found["wal_compression"].actual, found["wal_compression"].recommended) == ("off", "lz4")
+    assert found["wal_compression"].level == "advice"
+    assert all(setting.why for setting in found.values())
+
+
+# -- its sessions --------------------------------------------------------------------------------------------------
+
+
+async def test_no_session_of_ours_is_without_limits(ledger: PostgresLedger) -> None:
+    async with ledger._links.lend() as link:
+        for name, value in SESSION.items():
+            assert await link.fetchval("SELECT current_setting($1)", name) == value
+
+
+async def test_every_keyed_statement_stays_on_its_keys_in_an_empty_database(ledger: PostgresLedger) -> None:
+    """A plan is made once, perhaps when a table was empty, where reading it whole looks cheap. It must not."""
+    whole = {"read_apps", "read_app_keys", "read_accounts", "read_endpoints", "list_cases", "stats"}
+    texts = {
+        name: text
+        for name, text in load("postgres").items()
+        if text.startswith(("SELECT", "WITH", "UPDATE")) and not name.startswith("answer_")
+    }
+    texts |= {"group": whole_group()}
+    async with ledger._links.lend() as link:
+        for name, text in texts.items():
+            statement, parameters = numbered(text)
+            prepared = await link.prepare(statement)
+            types = prepared.get_parameters()
+            assert len(types) == len(parameters)
+            nothing = ["{}" if kind.name.startswith("_") else None for kind in types]
+            literals = ", ".join("NULL" if value is None else f"'{value}'" for value in nothing)
+            await link.execute(f"PREPARE {name}_x AS {statement}")
+            arguments = f"({literals})" if literals else ""
+            plan = "\n".join(row[0] for row in await link.fetch(f"EXPLAIN EXECUTE {name}_x{arguments}"))
+            assert name in whole or not any(
+                f"Seq Scan on {table}" in plan
+                for table in ("payment", "attempt", "event", "delivery", "evidence", "cases")
+            ), f"{name}\n{plan}"
+
+
+def whole_group() -> str:
+    """The statement of a group that has something of everything."""
+    parts = load("postgres/group.sql")
+    names = (
+        "made",
+        "held",
+        "moved",
+        "won_either",
+        "attempts",
+        "credentials",
+        "evidence",
+        "raw",
+        "events",
+        "deliveries",
+    )
+    tables = ",\n".join(parts[name] for name in (*names, "cases", "marked"))
+    return f"WITH {tables}\n{parts['answer_held']}"
+
+
+async def test_too_few_connections_make_callers_wait_but_not_for_ever(ledger: PostgresLedger) -> None:
+    links = Links(ledger._connect, 1, 0.05)
+    async with links.lend():
+        with pytest.raises(Unavailable, match="in use"):
+            async with links.lend():
+                pytest.fail("lent twice")
+    async with links.lend() as first:
+        pass
+    async with links.lend() as again:
+        assert again is first
+    await links.close()
+
+
+async def test_a_cancelled_read_gives_its_place_back(ledger: PostgresLedger) -> None:
+    for _ in range(10):
+        reading = asyncio.create_task(ledger.stats(1))
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    await ledger.ping()
+
+
+async def test_a_text_that_no_database_holds_is_the_readers_fault(ledger: PostgresLedger) -> None:
+    for text in ("a\0b", "a\ud800"):
+        with pytest.raises(Invalid):
+            await ledger.find_trade("shop", text)
+    await ledger.ping()
+
+
+# -- its tables ----------------------------------------------------------------------------------------------------
+
+
+async def test_only_looking_makes_nothing(postgres_database: str) -> None:
+    with pytest.raises(MigrationRefused, match="migrate"):
+        await open_postgres(postgres_database, token=token, migrate=False)
+    async with session(postgres_database) as other:
+        assert await other.fetchval("SELECT count(*) FROM pg_class WHERE relname = 'payment'") == 0
+    async with opened(postgres_database):
+        pass
+    async with opened(postgres_database, migrate=False) as ledger:
+        assert await ledger.commit(created())
+
+
+async def test_months_are_made_ahead_and_take_in_what_came_before(
+    postgres_database: str, ledger: PostgresLedger
+) -> None:
+    book = Book(load("postgres"))
+    await ledger.commit(created("A-1"))
+    await ledger.commit(paid(payment("A-1")))  # of 2023, which has no partition
+    async with session(postgres_database) as look:
+        rows = "SELECT tableoid::regclass::text, month FROM raw"
+        assert [tuple(row) for row in await look.fetch(rows)] == [("raw_rest", 202311)]
+        (month,) = await look.fetchrow("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYYMM')::bigint")
+        await look.execute("UPDATE raw SET month = $1", month)  # moves to its partition
+        assert [tuple(row) for row in await look.fetch(rows)] == [(f"raw_{month}", month)]
+        async with ledger._links.lend() as link:
+            assert await make_raw_months(link, book) == []  # made at the start
+            await look.execute(f"ALTER TABLE raw DETACH PARTITION raw_{month}")
+            await look.execute(f"INSERT INTO raw_rest SELECT * FROM raw_{month}")
+            await look.execute(f"DROP TABLE raw_{month}")
+        await asyncio.gather(ledger.maintain(), ledger.maintain())
+        assert [tuple(row) for row in await look.fetch(rows)] == [(f"raw_{month}", month)]
+        async with ledger._links.lend() as link:
+            assert await drop_raw_months(link, book, before=month) == []
+            assert await drop_raw_months(link, book, before=month + 1) == [month]
+        assert await look.fetch(rows) == []
+    assert len(await ledger.evidence(payment("A-1").id)) == 1  # the facts stay
