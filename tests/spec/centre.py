@@ -110,6 +110,7 @@ class Town:
         self.shop = shop
         self.app = app
         self.key = key
+        self.replayed = 0  # what the shop had heard at the last replay
 
     # -- what apps and payers do -------------------------------------------------------------------------------------
 
@@ -120,9 +121,7 @@ class Town:
         )
         payer = {"openid": "oTEST-0000000000000000000001"} if method == "jsapi" else {}
         payer = {"client_ip": "203.0.113.7"} if method == "h5" else payer
-        return await create(
-            self.engine, self.app, new, NewAttempt(channel="wechat", method=method, payer=payer)
-        )
+        return await create(self.engine, self.app, new, NewAttempt(channel="wechat", method=method, payer=payer))
 
     async def payer_pays(self, shown: Shown) -> None:
         """Somebody scans and pays; the notification arrives unless a fault stops it."""
@@ -156,7 +155,12 @@ class Town:
         """Every delivery that the shop heard is counted in the store."""
         rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100))
         tries = Counter({f"evt_{row.payment_id}_{row.version}": row.tries for row in rows})
-        return tries == Counter(event["id"] for event in self.shop.heard)
+        return tries == Counter(event["id"] for event in self.shop.heard[self.replayed :])
+
+    async def replays(self) -> int:
+        """An operator has what is parked sent again: it starts a new count of tries."""
+        self.replayed = len(self.shop.heard)
+        return await self.engine.ledger.replay(self.app.id, self.now_ms)
 
     async def passes(self, seconds: float) -> None:
         """Time passes, and everything that falls due in it is done when it falls due."""
@@ -171,6 +175,8 @@ class Town:
             self.sandbox.advance(max(next_ms - self.now_ms, 0) / 1000 + 0.001)
         self.sandbox.advance(max(end_ms - self.now_ms, 0) / 1000)
         await self.quiet()
+        while await workers.run_due_once(self.engine) + await self.centre.deliverer.claim():
+            await self.quiet()
 
     async def _next_ms(self) -> int | None:
         payments, _ = await self.engine.ledger.payments(self.app.id, Page(limit=100))

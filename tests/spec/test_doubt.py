@@ -1,0 +1,239 @@
+"""What must hold when something of ours fails: messages that cannot be taken in or placed, work that died half-way,
+keys that changed, endpoints that are dead."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from oncepay.domain import errors
+from oncepay.domain.attempt import Attempt, Call
+from oncepay.domain.change import Begin, Hear
+from oncepay.domain.decide import decide
+from oncepay.domain.ids import payment_id
+from oncepay.domain.payment import PaymentStatus
+from oncepay.domain.plan import plan
+from oncepay.engine import admin, core, workers
+from oncepay.engine.pay import NewAttempt, start
+from oncepay.ports import Answered, Draft, Page
+from tests.spec.centre import Town
+from tests.spec.test_stories import paid
+
+HOUR_S = 3_600
+
+
+async def order_at_the_channel(town: Town, number: str, minor: int = 8800) -> None:
+    """Somebody with our keys makes an order that this centre's database knows nothing of."""
+    channel = town.engine.channels["wechat"]
+    account = town.engine.directory.account("wx")
+    attempt = Attempt(
+        no=number, channel="wechat", account="wx", method="native", minor=minor, currency="CNY",
+        created_ms=town.now_ms, expires_ms=town.now_ms + 600_000, calls=1,
+    )  # fmt: skip
+    draft = Draft(
+        attempt=attempt, subject="Tea", app="shop", order_no="lost", notify_url=town.engine.notify_url(attempt)
+    )
+    request = channel.build(
+        Call.PREPAY, attempt, account, body=channel.draft(draft, account), now_ms=town.now_ms, nonce="n" * 32, host=0
+    )
+    answer = await town.engine.transport.send(request, 5.0)
+    assert isinstance(answer, Answered)
+    assert answer.status == 200, answer.body
+
+
+def raise_on_hear(monkeypatch: pytest.MonkeyPatch, on: list[bool]) -> None:
+    def broken(payment: Any, asked: Any, *rest: Any) -> Any:
+        if isinstance(asked, Hear) and on:
+            raise ZeroDivisionError("a fault of ours")
+        return decide(payment, asked, *rest)
+
+    monkeypatch.setattr(core, "decide", broken)
+
+
+async def test_a_message_that_makes_the_core_raise_is_kept_and_poisons_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = await town.pay("D-1")
+    broken = [True]
+    raise_on_hear(monkeypatch, broken)
+    await town.payer_pays(shown)
+    assert await town.cases() == ["poisoned"]
+    assert [row.road for row in await town.engine.ledger.unapplied([shown.payment.id])] == ["notification"]
+    other = town.sandbox.books()[0]
+    assert other.state == "SUCCESS"
+    broken.clear()
+    neighbour = await paid(town, "D-1b")
+    assert (await town.now(neighbour.payment)).status is PaymentStatus.PAID, "its neighbours go on"
+    await town.passes(HOUR_S - 60)
+    assert (await town.now(shown.payment)).status is PaymentStatus.OPEN, "backed off, no hot loop"
+    await town.passes(120)
+    assert town.shop.told("D-1") == ["paid"]
+    assert await town.engine.ledger.unapplied([shown.payment.id]) == []
+
+
+async def test_money_that_fits_no_payment_is_a_case_and_never_dropped(town: Town) -> None:
+    number = payment_id("another installation", "shop", "lost") + "00"
+    await order_at_the_channel(town, number)
+    town.sandbox.pay(number)
+    await town.sandbox.settle()
+    rows, _ = await town.engine.ledger.cases(Page(limit=10))
+    assert [(row.kind, row.account) for row in rows] == [("unplaced_money", "wx")]
+    assert rows[0].data["number"] == number
+    assert rows[0].data["echo"] == "shop:lost"
+    await town.passes(2 * HOUR_S)
+    rows, _ = await town.engine.ledger.cases(Page(limit=10))
+    assert rows[0].seen == 1, "it was acknowledged, so it does not come again"
+
+
+async def test_a_known_payment_with_an_unknown_suffix_adopts_the_attempt(town: Town) -> None:
+    new = await town.pay("D-3")
+    lost = new.payment.id + "1Z"
+    await order_at_the_channel(town, lost)
+    town.sandbox.pay(lost)
+    await town.quiet()
+    payment = await town.now(new.payment)
+    assert payment.status is PaymentStatus.PAID
+    assert payment.paid_by == lost
+    await town.passes(HOUR_S)
+    assert {row.number: row.state for row in town.sandbox.books()}[new.payment.id + "00"] == "CLOSED"
+
+
+async def test_what_died_after_the_intent_is_finished_by_the_loop(town: Town) -> None:
+    shown = await town.pay("D-4")
+    town.faults(notify_none=1.0)
+    town.sandbox.pay(shown.payment.id + "00")
+    town.sandbox.advance(11)
+    payment = await town.now(shown.payment)
+    step = plan(payment, town.engine.policy, town.now_ms)
+    assert step is not None
+    change = decide(payment, Begin(step=step, until_ms=town.now_ms + 10_000), town.engine.policy, town.now_ms)
+    assert change is not None
+    assert await town.engine.commit(change, before=payment) is not None  # and here the process dies
+    assert await workers.run_due_once(town.engine) == 0, "another may be doing it"
+    await town.passes(20)
+    assert town.shop.told("D-4") == ["paid"]
+
+
+async def test_a_refund_that_died_before_its_call_is_made_once(town: Town) -> None:
+    from oncepay.domain.change import AskRefund
+
+    shown = await paid(town, "D-5")
+    payment = await core.apply(town.engine, await town.now(shown.payment), AskRefund(refund_no="r", minor=100))
+    step = plan(payment, town.engine.policy, town.now_ms)
+    assert step is not None
+    change = decide(payment, Begin(step=step, until_ms=town.now_ms + 10_000), town.engine.policy, town.now_ms)
+    assert change is not None
+    assert await town.engine.commit(change, before=payment) is not None
+    await town.passes(HOUR_S)
+    assert town.refunds_in_books(payment) == [100]
+    assert len([a for a in (await town.now(payment)).attempts if not a.incoming]) == 1
+
+
+async def test_a_delivery_whose_process_died_comes_back_after_its_lease(town: Town) -> None:
+    shown = await town.pay("D-6")
+    town.engine.hand_over = lambda _row: True  # it was lent to a process that does nothing any more
+    town.sandbox.pay(shown.payment.id + "00")
+    await town.sandbox.settle()
+    town.engine.hand_over = town.centre.deliverer.hand_over
+    assert town.shop.told("D-6") == []
+    town.sandbox.advance(31)
+    await town.centre.deliverer.claim()
+    await town.quiet()
+    assert town.shop.told("D-6") == ["paid"]
+
+
+async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_wait_parked(town: Town) -> None:
+    town.shop.status = 410
+    await paid(town, "D-7")
+    assert town.engine.directory.endpoints_of("shop") == ()
+    rows, _ = await town.engine.ledger.deliveries("shop", Page(limit=10), status="parked")
+    assert [row.last for row in rows] == ["410 Gone"]
+    town.shop.status = 204
+    stored = town.engine.directory.all_endpoints_of("shop")[0]
+    await admin.enable_endpoint(town.engine, town.app, stored.id)
+    assert await town.replays() == 1
+    await town.passes(5)
+    assert town.shop.told("D-7") == ["paid"]
+
+
+async def test_a_dead_endpoint_slows_no_other(town: Town) -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    dead = await asyncio.start_server(never, "127.0.0.1", 0)
+    port = dead.sockets[0].getsockname()[1]
+    await admin.add_endpoint(town.engine, town.app, f"http://127.0.0.1:{port}/hook")
+    shown = [await town.pay(f"D-8-{n}") for n in range(30)]
+    for one in shown:
+        town.sandbox.pay(one.payment.id + "00")
+    await town.sandbox.settle()
+    async with asyncio.timeout(5):
+        while len(town.shop.books) < 30:  # noqa: ASYNC110 - the shop is another program
+            await asyncio.sleep(0.005)
+    dead.close()
+
+
+async def test_tries_end_parked_after_thirty_days_and_can_be_replayed(town: Town) -> None:
+    town.shop.status = 500
+    await paid(town, "D-9")
+    await town.passes(40 * 24 * HOUR_S)
+    rows, _ = await town.engine.ledger.deliveries("shop", Page(limit=10), status="parked")
+    assert [(row.tries, row.last) for row in rows] == [(20, "HTTP 500")]
+    assert len(town.shop.heard) == 20
+    town.shop.status = 204
+    assert await town.replays() == 1
+    await town.passes(5)
+    assert town.shop.books["D-9"]["status"] == "paid"
+
+
+async def test_a_new_platform_certificate_is_fetched_and_the_next_delivery_believed(town: Town) -> None:
+    shown = await town.pay("D-10")
+    town.faults({"fault": "cert_rotate", "call": "query"})
+    await town.asks(shown.payment)
+    town.sandbox.pay(shown.payment.id + "00")
+    await town.sandbox.settle()
+    while town.engine.directory.account("wx").revision == 1:  # noqa: ASYNC110 - fetched in the background
+        await asyncio.sleep(0.005)
+    await town.passes(20)
+    assert town.shop.told("D-10") == ["paid"]
+
+
+async def test_an_account_that_the_channel_refuses_pauses_with_one_case(town: Town) -> None:
+    town.sandbox.faults.replace({"on": {"refused_401": True}})
+    shown = await town.pay("D-11")
+    assert shown.credential == ""
+    assert (await town.now(shown.payment)).status is PaymentStatus.OPEN
+    with pytest.raises(errors.AccountPaused):
+        await town.pay("D-12")
+    assert await town.cases() == ["account_account"]
+    town.sandbox.faults.replace({"on": {}})
+    await town.passes(120)
+    again = await start(town.engine, await town.now(shown.payment), NewAttempt(channel="wechat", method="native"))
+    await town.payer_pays(again)
+    assert town.shop.told("D-11") == ["paid"]
+    assert len([row for row in town.sandbox.books() if row.paid]) == 1
+
+
+async def test_two_centres_on_one_database_do_each_step_once(town: Town) -> None:
+    """Two workers claim at the same moment: no payment is asked about twice."""
+    town.faults(notify_none=1.0)
+    shown = [await town.pay(f"D-13-{n}") for n in range(20)]
+    for one in shown:
+        town.sandbox.pay(one.payment.id + "00")
+    town.sandbox.advance(11)
+    claimed = await asyncio.gather(workers.run_due_once(town.engine), workers.run_due_once(town.engine))
+    assert sum(claimed) == 20
+    await town.quiet()
+    assert sorted(town.shop.books) == sorted(f"D-13-{n}" for n in range(20))
+
+
+async def test_what_the_shop_hears_is_the_whole_snapshot(town: Town) -> None:
+    await paid(town, "D-14")
+    event = town.shop.heard[0]
+    assert event["type"] == "payment.changed"
+    assert event["changes"] == ["paid"]
+    assert msgspec.json.decode(msgspec.json.encode(event))["data"]["paid"]["channel"] == "wechat"
