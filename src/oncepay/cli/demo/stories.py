@@ -186,11 +186,14 @@ async def killed(stage: Stage) -> str:
         lost = await asyncio.gather(asking, return_exceptions=True)
     require(isinstance(lost[0], aiohttp.ClientError), f"the killed centre answered: {lost[0]!r}")
     await world.start_centre()
-    again = asyncio.create_task(stage.shop.submit(stage.order_no))
     await world.advance(15)  # what the dead process was doing is due now
-    payment = await again
-    stage.learn(payment)
-    require(payment["attempt"]["credential"], "there is no code to scan")
+
+    async def has_code() -> bool:  # the shop simply repeats its request
+        payment = await stage.shop.submit(stage.order_no)
+        stage.learn(payment)
+        return bool(payment["attempt"]["credential"])
+
+    await until(has_code, "a code to scan", seconds=20)
     await stage.pay()
     await stage.ends(PAID)
     return "restarted, the same number again: one order there"

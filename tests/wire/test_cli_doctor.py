@@ -1,0 +1,93 @@
+"""``doctor`` finds what is wrong, and says nothing of what is not."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.wire.cli import Shell, get, running, wait
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Shell:
+    shell = Shell(tmp_path, monkeypatch, capsys)
+    shell.good("migrate")
+    return shell
+
+
+def levels(shell: Shell, *arguments: str) -> tuple[int, dict[str, list[Any]]]:
+    """Exit code, and by check what was found."""
+    import json
+
+    code, out, err = shell.run("doctor", "--json", *arguments)
+    assert out, err
+    found: dict[str, list[Any]] = {}
+    for finding in json.loads(out)["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    return code, found
+
+
+def test_a_channel_that_is_there_and_one_that_went_away(shell: Shell, tmp_path: Path) -> None:
+    home = tmp_path / "sandbox"
+    with running(
+        "sandbox", "--listen", "127.0.0.1:0", "--home", str(home), settings={}, log=tmp_path / "log"
+    ) as sandbox:
+        url = sandbox.wait_for("sandbox http").split()[1]
+        wait(lambda: get(f"{url}/sandbox/clock") == 200, "the sandbox")
+        shell.good("account", "add", "wx", "--from-sandbox", str(home / "sandbox.json"))
+        code, found = levels(shell)
+        assert code == 0
+        assert [finding["level"] for finding in found["account wx"]] == ["ok", "ok"]
+        assert "signature verifies" in found["account wx"][1]["text"]
+    code, found = levels(shell)
+    assert code == 1
+    assert [finding["level"] for finding in found["account wx"]] == ["ok", "failed"]
+    assert levels(shell, "--offline")[0] == 0
+    assert "1 of" in shell.run("doctor")[1]
+
+
+def test_a_wrong_master_key_is_found_for_each_account(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "sandbox"
+    with running(
+        "sandbox", "--listen", "127.0.0.1:0", "--home", str(home), settings={}, log=tmp_path / "log"
+    ) as sandbox:
+        sandbox.wait_for("sandbox http")
+    shell.good("account", "add", "wx", "--from-sandbox", str(home / "sandbox.json"))
+    monkeypatch.setenv("ONCEPAY_MASTER_KEY", base64.b64encode(b"x" * 32).decode())
+    code, found = levels(shell, "--offline")
+    assert code == 1
+    assert [finding["level"] for finding in found["account wx"]] == ["failed"]
+    monkeypatch.delenv("ONCEPAY_MASTER_KEY")
+    code, found = levels(shell, "--offline")
+    assert (code, found["master key"][0]["level"]) == (1, "failed")
+    assert found["database"][0]["level"] == "ok"
+
+
+def test_tables_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    code, found = levels(Shell(tmp_path, monkeypatch, capsys), "--offline")
+    assert (code, found["database"][0]["level"]) == (1, "failed")
+
+
+def test_secrets_are_shown_as_set_or_not(shell: Shell) -> None:
+    out = shell.good("doctor", "--offline")
+    assert shell.settings["ONCEPAY_MASTER_KEY"] not in out
+    assert "ONCEPAY_MASTER_KEY " in out
+
+
+def test_a_postgresql_server_is_examined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, postgres_database: str
+) -> None:
+    shell = Shell(tmp_path, monkeypatch, capsys, database_url=postgres_database)
+    shell.good("migrate")
+    code, found = levels(shell, "--offline")
+    assert code == 0
+    assert found["fsync"][0]["level"] == "ok"
+    assert found["wal_compression"][0]["level"] in {"ok", "advice"}
+    assert found["clock against the database"][0]["level"] == "ok"

@@ -1,0 +1,47 @@
+"""Exit codes: every error has one, from its family."""
+
+from __future__ import annotations
+
+import pytest
+
+from oncepay.cli import exits
+from oncepay.config import ConfigInvalid
+from oncepay.domain import errors
+from oncepay.engine.vault import VaultRefused
+from oncepay.store.refusals import ConfigUnsafe, MigrationRefused
+
+
+def family(kind: type[errors.OncepayError]) -> list[type[errors.OncepayError]]:
+    """The class and all below it."""
+    return [kind, *(below for child in kind.__subclasses__() for below in family(child))]
+
+
+def test_no_error_ends_as_if_nothing_had_happened() -> None:
+    assert {kind.__name__ for kind in family(errors.OncepayError) if exits.code_of(kind("x")) == exits.OK} == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.NumberInvalid("x"), 2),
+        (errors.PaymentAbsent(), 3),
+        (errors.KeyReused(), 4),
+        (errors.Overloaded(), 5),
+        (errors.CommitUnknown(), 5),
+        (errors.ChannelSilent(), 5),
+        (errors.ChannelRefused(), 1),
+        (ConfigInvalid("x"), 6),
+        (VaultRefused("x"), 6),
+        (ConfigUnsafe("fsync", "off", "on"), 6),
+        (MigrationRefused("x"), 6),
+        (ValueError("x"), 1),
+    ],
+)
+def test_the_families(error: Exception, code: int) -> None:
+    assert exits.code_of(error) == code
+
+
+def test_what_is_said_is_one_line_for_people() -> None:
+    assert exits.sentence(errors.PaymentAbsent()) == "There is no such payment."
+    assert exits.sentence(FileNotFoundError(2, "No such file", "key.pem")) == "key.pem: No such file"
+    assert exits.sentence(KeyError("x")) == "KeyError: 'x' (--debug shows where)"

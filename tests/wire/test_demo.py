@@ -1,0 +1,167 @@
+"""The demonstration as a person runs it; and its judge, which must not be easily pleased."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from oncepay.cli.demo.books import Books, Deed, differences
+from oncepay.cli.demo.check import Promise, complaints
+from oncepay.cli.demo.messages import Forged, verify
+from oncepay.cli.demo.stories import STORIES
+from oncepay.publishers.signing import sign
+from tests.wire.cli import get, running
+
+ENDED = re.compile(r"^13 stories, 13 as promised$")
+
+
+def test_every_story_ends_as_promised() -> None:
+    environ = {**os.environ, "ONCEPAY_NONSENSE": "the demo takes no settings from outside"}
+    played = subprocess.run(
+        [sys.executable, "-m", "oncepay", "demo", "--once"],
+        env=environ, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert played.returncode == 0, played.stdout + played.stderr
+    assert ENDED.match(played.stdout.splitlines()[-1]), played.stdout
+    assert [played.stdout.count(f"✓ {story.title}  ") for story in STORIES] == [1] * 13
+
+
+def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
+    with running(
+        "demo", "--story", "abandoned", "--home", str(tmp_path / "home"), settings={}, log=tmp_path / "log"
+    ) as demo:
+        said = demo.wait_for("1 stories, 1 as promised")
+        urls = re.findall(r"http://\S+", said)
+        assert len(urls) == 4
+        assert [get(url) for url in urls] == [200] * 4
+        demo.tell(signal.SIGINT)
+        assert demo.ends() == 0
+        assert [get(url) for url in urls] == [0] * 4
+
+
+# -- the judge -----------------------------------------------------------------------------------------------------
+
+
+def snapshot(version: int, **more: Any) -> dict[str, Any]:
+    """A payment as the centre tells it."""
+    return {
+        "order_no": "A-1", "version": version, "status": "open", "closing": False, "kept_minor": 0, "paid": None,
+        "refunds": [], **more,
+    }  # fmt: skip
+
+
+PAID = snapshot(1, status="paid", kept_minor=8800, paid={"minor": 8800})
+BACK = {"refund_no": "r1", "minor": 800, "status": "done", "origin": "app"}
+REFUNDED = snapshot(3, status="paid", kept_minor=8000, paid={"minor": 8800}, refunds=[BACK])
+ROW = {"number": "N00", "state": "SUCCESS", "paid": 8800, "refunded": 0, "refunds": []}
+PROMISE = Promise(status="paid", charged=8800, deeds=("shipped",))
+
+
+class CarelessBooks(Books):
+    """A shop that acts on every message it gets."""
+
+    def _is_news(self, known: object, told: dict[str, Any]) -> bool:
+        return True
+
+    def take(self, told: dict[str, Any]) -> tuple[Deed, ...]:
+        self._link.execute("UPDATE orders SET snapshot = '{}'")
+        return super().take(told)
+
+
+@pytest.fixture(params=[Books, CarelessBooks])
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    books: Books = request.param(tmp_path / "shop.db", lambda: 0)
+    books.add("A-1", "Tea", 8800)
+    yield books
+    books.close()
+
+
+def test_a_shop_that_acts_on_repeats_does_not_please_the_judge(books: Books) -> None:
+    books.take(PAID)
+    assert complaints(PROMISE, [ROW], PAID, books.order("A-1")) == []
+    books.take(PAID)
+    found = complaints(PROMISE, [ROW], PAID, books.order("A-1"))
+    if type(books) is Books:
+        assert found == []
+    else:
+        assert found == [
+            "what the shop did: ['shipped', 'shipped'], not ['shipped']",
+            "the channel holds 8800, the centre keeps 8800, the shop has 17600",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "payment", "says"),
+    [
+        ([], PAID, "the channel has 0 orders"),
+        ([ROW, {**ROW, "number": "N01"}], PAID, "the channel's charges: 17600, not 8800"),
+        ([{**ROW, "refunded": 1}], PAID, "what the channel returned: 1, not 0"),
+        ([{**ROW, "refunds": [{"number": "R", "status": "SUCCESS"}]}], PAID, "refunds at the channel: 1, not 0"),
+        ([{**ROW, "refunds": [{"number": "R", "status": "PROCESSING"}]}], PAID, "has refund R as PROCESSING"),
+        ([ROW], {**PAID, "status": "open"}, "the centre's status: open, not paid"),
+        ([ROW], {**PAID, "closing": True}, "still closing"),
+        ([ROW], {**PAID, "kept_minor": 8799}, "the channel holds 8800, the centre keeps 8799, the shop has 8800"),
+        ([ROW], {**PAID, "version": 2}, "the shop's version: 1, not 2"),
+        ([ROW], {**PAID, "refunds": [{**BACK, "status": "open"}]}, "refund r1 still open"),
+    ],
+)
+def test_what_the_judge_sees(tmp_path: Path, rows: list[Any], payment: dict[str, Any], says: str) -> None:
+    books = Books(tmp_path / "shop.db", lambda: 0)
+    books.add("A-1", "Tea", 8800)
+    books.take(PAID)
+    found = complaints(PROMISE, rows, payment, books.order("A-1"))
+    books.close()
+    assert any(says in complaint for complaint in found), found
+
+
+def test_an_order_that_can_still_be_paid_is_not_closed() -> None:
+    row = {**ROW, "state": "NOTPAY", "paid": 0}
+    found = complaints(Promise(status="closed"), [row], snapshot(1, status="closed"), None)
+    assert "the channel's order N00 is still to be paid" in found
+    assert "the shop does not know the order" in found
+
+
+# -- the shop ------------------------------------------------------------------------------------------------------
+
+
+def test_the_shop_acts_on_the_difference_whatever_it_missed(tmp_path: Path) -> None:
+    books = Books(tmp_path / "shop.db", lambda: 0)
+    books.add("A-1", "Tea", 8800)
+    assert books.take(REFUNDED) == (Deed("shipped", 8800), Deed("refunded r1", -800))
+    assert books.take(PAID) == ()
+    order = books.order("A-1")
+    books.close()
+    assert order is not None
+    assert (order.cash, order.version, order.told) == (8000, 3, 2)
+
+
+def test_late_money_that_went_back_never_was_the_shops() -> None:
+    surplus = {**BACK, "origin": "surplus", "minor": 8800}
+    closed = snapshot(1, status="closed")
+    told = snapshot(2, status="closed", refunds=[surplus])
+    assert list(differences(closed, told)) == [Deed("late money went back", 0)]
+
+
+def test_the_shop_believes_only_what_is_signed_now() -> None:
+    secret = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0IQ=="
+    body = msgspec.json.encode(PAID)
+    headers = dict(sign((secret,), "evt_1", 1_000, body))
+    verify(secret, headers, body, 1_299)
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"body": body + b" "},
+        {"now_s": 1_301},
+        {"headers": {**headers, "webhook-id": "evt_2"}},
+        {"headers": {**headers, "webhook-signature": "v1,AAAA"}},
+        {"headers": {}},
+    )
+    for wrong in wrongs:
+        with pytest.raises(Forged):
+            verify(**{"secret": secret, "headers": headers, "body": body, "now_s": 1_000, **wrong})
