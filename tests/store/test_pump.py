@@ -86,7 +86,18 @@ class TestGroups:
         backend.gate.set()
         await asyncio.gather(first, *waits)
         assert backend.names() == [["first"], ["A", "B"], ["A"], ["A"]]
-        assert [group[-1] for group in backend.groups[2:]] == chain[1:], "and keeps its place"
+        assert [group[-1] for group in backend.groups[2:]] == chain[1:]
+
+    async def test_who_waits_for_the_next_group_keeps_its_place(self) -> None:
+        backend = Backend(open_=False)
+        pump = Pump(backend, group_max=2)
+        first = await behind_a_group(pump, backend)
+        change = created("A")
+        waits = submit(pump, change, moved(change.payment), created("B"), created("C"), created("D"))
+        await asyncio.sleep(0)
+        backend.gate.set()
+        await asyncio.gather(first, *waits)
+        assert backend.names() == [["first"], ["A", "B"], ["A", "C"], ["D"]]
 
     async def test_each_of_two_on_one_payment_hears_its_own_outcome(self) -> None:
         """Both were told that they had won, and two events were written."""
@@ -259,7 +270,13 @@ class TestThePumpOutlivesItsCallers:
         waits = submit(pump, *(created(f"A-{i}") for i in range(7)))
         await asyncio.sleep(0)
         pump.mark([a_mark()])
-        await asyncio.gather(pump.close(), pump.close())
+        backend.gate.clear()
+        closing = [asyncio.ensure_future(pump.close()) for _ in range(2)]
+        await asyncio.wait(closing, timeout=0.01)
+        assert not any(close.done() for close in closing)
+        backend.gate.set()
+        await asyncio.gather(*closing)
+        assert pump.waiting == 0
         assert await asyncio.gather(*waits) == [True] * 7
         assert [mark for marks in backend.marks for mark in marks] == [a_mark()]
         with pytest.raises(Unavailable):

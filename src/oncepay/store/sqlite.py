@@ -17,7 +17,6 @@ import apsw
 import msgspec
 
 from oncepay.domain.change import Change
-from oncepay.domain.errors import Unavailable
 from oncepay.domain.payment import Payment
 from oncepay.ports import DeliveryMark, DeliveryRow, Due, UnappliedRow
 from oncepay.store import rows
@@ -79,10 +78,7 @@ async def migrate_tables(writer: Writer, sql: Mapping[str, str], token: Callable
             meta = dict(writer.execute(sql["read_meta"]))
         return meta
 
-    try:
-        return await writer.transaction(work)
-    except apsw.Error as error:
-        raise Unavailable(f"the database cannot be prepared: {error}") from error
+    return await writer.transaction(work)
 
 
 class SqliteLedger(Lists, Directory):

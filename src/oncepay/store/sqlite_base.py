@@ -48,7 +48,7 @@ class Base:
         """Statements in a transaction of their own; durable when this returns."""
         try:
             return await self._writer.transaction(work)
-        except (apsw.Error, *ROWS_FAULT) as error:
+        except ROWS_FAULT as error:
             raise unavailable(error) from error
 
     def _run(self, name: str, bindings: Any = ()) -> int:

@@ -170,14 +170,17 @@ class Writer:
     async def transaction(self, work: Callable[[], T]) -> T:
         """Run ``work`` in a transaction of its own: durable when this returns, undone when it raises.
 
-        ``work`` runs on the loop in one go; it must be short. Raises what ``work`` raises, and Unavailable.
+        ``work`` runs on the loop in one go; it must be short. Raises what ``work`` raises (ROWS_FAULT as it is, other
+        errors of the database as Unavailable), and CommitUnknown.
         """
         async with self._turn:
             try:
                 await self._begin()
                 done = work()
-            except BaseException:
+            except BaseException as error:
                 self._rollback()
+                if isinstance(error, apsw.Error) and not isinstance(error, ROWS_FAULT):
+                    raise unavailable(error) from error
                 raise
             try:
                 await self.thread.run(self._commit)
@@ -200,12 +203,9 @@ class Writer:
 
     async def _begin(self) -> None:
         try:
-            try:
-                self.execute("BEGIN IMMEDIATE")
-            except apsw.BusyError:
-                await self.thread.run(self._begin_waiting)
-        except apsw.Error as error:
-            raise unavailable(error) from error
+            self.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            await self.thread.run(self._begin_waiting)
 
     def _begin_waiting(self) -> None:
         """Another process writes: wait for it where waiting hurts nobody."""
