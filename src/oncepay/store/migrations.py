@@ -32,7 +32,7 @@ SQLITE_WORDS: Final[Mapping[str, str]] = {
     "HOT_PAYMENT": "",
     "HOT_DELIVERY": "",
     "PART_RAW": "",
-    "RAW_PARTITIONS": "",
+    "POSTGRES": "--",  # a line that is not for SQLite
     "POS": "pos INTEGER PRIMARY KEY AUTOINCREMENT,",  # one writer: what commits later has the higher number
     "EVENT_KEY": "UNIQUE",
 }
@@ -49,8 +49,7 @@ POSTGRES_WORDS: Final[Mapping[str, str]] = {
   fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0
 )""",
     "PART_RAW": "PARTITION BY RANGE (month)",
-    # Months get partitions of their own, made ahead; bytes of a month without one must still find a place.
-    "RAW_PARTITIONS": "CREATE TABLE raw_rest PARTITION OF raw DEFAULT;",
+    "POSTGRES": "",
     # A sequence would skip what commits late; the transaction's own id, read below the oldest running one, cannot.
     "POS": "pos XID8 NOT NULL DEFAULT pg_current_xact_id(),",
     "EVENT_KEY": "PRIMARY KEY",

@@ -73,6 +73,8 @@ CREATE TABLE raw (
   body       {BYTES} NOT NULL,
   PRIMARY KEY (month, payment_id, rev, no)
 ) {PART_RAW};
+-- Months get partitions of their own, made ahead; bytes of a month without one must still find a place.
+{POSTGRES} CREATE TABLE raw_rest PARTITION OF raw DEFAULT;
 
 -- One a version. pos orders the feed so that a late commit is never skipped.
 CREATE TABLE event (
@@ -166,5 +168,3 @@ CREATE TABLE endpoint (
   disabled   TEXT NOT NULL,
   created_ms BIGINT NOT NULL
 );
-
-{RAW_PARTITIONS}

@@ -1,0 +1,183 @@
+"""Migrations on both databases: once each, whoever starts first; refused when they are not ours. And the SQL files."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import re
+from pathlib import Path
+
+import apsw
+import pytest
+
+from oncepay.domain.errors import Unavailable
+from oncepay.store import migrations, rows, statements
+from oncepay.store.migrations import (
+    POSTGRES_WORDS,
+    SQLITE_WORDS,
+    Migration,
+    checksum,
+    drawn,
+    pending,
+    rendered,
+)
+from oncepay.store.open import open_ledger
+from oncepay.store.refusals import MigrationRefused, StartRefused
+from tests.servers import run_sql
+from tests.store.conftest import TOKEN
+
+
+def run(url: str, statement: str) -> None:
+    """One statement behind the ledger's back."""
+    if url.startswith("sqlite"):
+        link = apsw.Connection(url.removeprefix("sqlite:///"))
+        link.execute(statement)
+        link.close()
+    else:
+        run_sql(url, statement)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that outlives its ledger, new and empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    database: str = request.getfixturevalue("postgres_database")
+    return database
+
+
+class TestOpening:
+    async def test_many_at_once_make_one_installation(self, url: str) -> None:
+        async def opening(i: int) -> tuple[str, str]:
+            ledger = await open_ledger(url, token=lambda: f"token-{i}" * 4)
+            await ledger.close()
+            return ledger.installation, ledger.epoch
+
+        assert len({await made for made in asyncio.as_completed([opening(i) for i in range(4)])}) == 1
+
+    async def test_the_second_time_nothing_is_drawn(self, url: str) -> None:
+        first = await open_ledger(url, token=lambda: TOKEN)
+        await first.close()
+
+        def no_dice() -> str:
+            pytest.fail("the installation id is drawn once")
+
+        second = await open_ledger(url, token=no_dice, migrate=False)
+        assert second.installation == TOKEN
+        await second.close()
+
+    async def test_without_migrating_an_empty_database_is_refused(self, url: str) -> None:
+        with pytest.raises(StartRefused):
+            await open_ledger(url, token=lambda: TOKEN, migrate=False)
+        ledger = await open_ledger(url, token=lambda: TOKEN)
+        await ledger.close()
+
+    @pytest.mark.parametrize(
+        "tampering",
+        [
+            "UPDATE migration SET checksum = 'edited' WHERE number = 1",
+            "INSERT INTO migration (number, name, checksum) VALUES (9999, 'of_a_newer_release', 'x')",
+            "UPDATE migration SET number = 7 WHERE number = 1",
+        ],
+    )
+    @pytest.mark.parametrize("migrate", [True, False])
+    async def test_what_other_files_made_is_refused(self, url: str, tampering: str, migrate: bool) -> None:
+        ledger = await open_ledger(url, token=lambda: TOKEN)
+        await ledger.close()
+        run(url, tampering)
+        with pytest.raises(MigrationRefused):
+            await open_ledger(url, token=lambda: TOKEN, migrate=migrate)
+
+    async def test_a_migration_that_fails_leaves_nothing(self, url: str) -> None:
+        """Everything is one transaction: it stops at a table that is in the way, and goes through when it is gone."""
+        run(url, "CREATE TABLE endpoint (in_the_way INTEGER)")
+        with pytest.raises((Unavailable, StartRefused)):
+            await open_ledger(url, token=lambda: TOKEN)
+        run(url, "DROP TABLE endpoint")
+        ledger = await open_ledger(url, token=lambda: TOKEN)
+        await ledger.ping()
+        await ledger.close()
+
+
+class TestWhatIsPending:
+    KNOWN = tuple(Migration(n, f"m{n}", f"text {n}", checksum(f"text {n}")) for n in (1, 2, 3))
+
+    def test_what_is_not_applied_in_order(self) -> None:
+        assert pending([], self.KNOWN) == list(self.KNOWN)
+        assert pending([(1, "m1", checksum("text 1"))], self.KNOWN) == list(self.KNOWN[1:])
+
+    @pytest.mark.parametrize(
+        "applied",
+        [
+            [(1, "m1", "edited")],
+            [(2, "m2", checksum("text 2"))],
+            [(n, f"m{n}", checksum(f"text {n}")) for n in (1, 2, 3, 4)],
+        ],
+    )
+    def test_what_is_not_ours(self, applied: list[tuple[int, str, str]]) -> None:
+        with pytest.raises(MigrationRefused):
+            pending(applied, self.KNOWN)
+
+    def test_numbers_follow_each_other(self) -> None:
+        assert [migration.number for migration in migrations.migrations()] == list(
+            range(1, len(migrations.migrations()) + 1)
+        )
+
+    def test_what_is_drawn(self) -> None:
+        one, other = drawn("a" * 32), drawn("b" * 32)
+        assert one["installation"] == "a" * 32
+        assert one["epoch"] != other["epoch"]
+        assert one["epoch"] not in one["installation"]
+
+    def test_both_databases_know_every_word(self) -> None:
+        for migration in migrations.migrations():
+            for words in (SQLITE_WORDS, POSTGRES_WORDS):
+                assert "{" not in rendered(migration.text, words)
+        with pytest.raises(KeyError):
+            rendered("{UNHEARD_OF}", SQLITE_WORDS)
+
+
+class TestStatements:
+    @pytest.mark.parametrize("module", [statements, rows], ids=lambda module: module.__name__)
+    def test_examples(self, module: object) -> None:
+        assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        "text",
+        ["SELECT 1", "-- name: one\nSELECT 1;", "-- name: one\n", "-- first\n-- name: one\n-- why\nSELECT 1;"],
+    )
+    def test_each_has_a_name_and_says_what_it_is_for(self, text: str) -> None:
+        with pytest.raises(ValueError):
+            list(statements.parse(text))
+
+    def test_parsing(self) -> None:
+        text = "-- name: one\n-- Why.\n-- More.\nSELECT ':a' -- kept\n;\n\n-- name: two\n-- Why.\nSELECT :b::text"
+        assert dict(statements.parse(text)) == {"one": "SELECT ':a' -- kept\n", "two": "SELECT :b::text"}
+
+    def test_every_statement_of_sqlite_goes_through_an_index(self) -> None:
+        """Those that read a table whole are named, and read small tables."""
+        link = apsw.Connection(":memory:")
+        for migration in migrations.migrations():
+            link.execute(rendered(migration.text, SQLITE_WORDS))
+        link.execute(statements.load("migrations.sql")["create_records"])
+        whole = {
+            "list_apps", "list_keys", "list_accounts", "list_endpoints", "due_endpoints", "list_cases", "ping", "stats",
+        }  # fmt: skip
+        scanning = set()
+        for name, text in statements.load("sqlite").items():
+            plan = [row[3] for row in link.execute(f"EXPLAIN QUERY PLAN {text}", _bindings(text))]
+            if any(re.match(r"SCAN (?!CONSTANT|\()", step) for step in plan):
+                scanning.add(name)
+        assert scanning == whole
+
+    def test_every_statement_of_sqlite_is_used(self) -> None:
+        sources = "".join(path.read_text() for path in Path(statements.__file__).parent.glob("sqlite*.py"))
+        assert [name for name in statements.load("sqlite") if f'"{name}"' not in sources] == []
+
+
+def _bindings(text: str) -> dict[str, int] | tuple[int, ...]:
+    names = set(re.findall(r":(\w+)", text))
+    if names:
+        return dict.fromkeys(names, 0)
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", text)]
+    return (0,) * (max(numbered) if numbered else text.count("?"))
