@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from oncepay.config import Config
 from tests.wire.cli import Shell, get, running, wait
 
 Capture = pytest.CaptureFixture[str]
@@ -22,8 +26,6 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> S
 
 def levels(shell: Shell, *arguments: str) -> tuple[int, dict[str, list[Any]]]:
     """Exit code, and by check what was found."""
-    import json
-
     code, out, err = shell.run("doctor", "--json", *arguments)
     assert out, err
     found: dict[str, list[Any]] = {}
@@ -79,6 +81,12 @@ def test_secrets_are_shown_as_set_or_not(shell: Shell) -> None:
     out = shell.good("doctor", "--offline")
     assert shell.settings["ONCEPAY_MASTER_KEY"] not in out
     assert "ONCEPAY_MASTER_KEY " in out
+
+
+def test_every_setting_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^\| `(ONCEPAY_\w+)`", text, re.MULTILINE))
+    assert named == {f"ONCEPAY_{field.name.upper()}" for field in msgspec.structs.fields(Config)}
 
 
 def test_a_postgresql_server_is_examined(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from oncepay.cli.demo.check import Promise, complaints
 from oncepay.cli.demo.messages import Forged, verify
 from oncepay.cli.demo.stories import STORIES
 from oncepay.publishers.signing import sign
-from tests.wire.cli import get, running
+from tests.wire.cli import get, running, wait
 
 ENDED = re.compile(r"^13 stories, 13 as promised$")
 
@@ -42,9 +44,39 @@ def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
         urls = re.findall(r"http://\S+", said)
         assert len(urls) == 4
         assert [get(url) for url in urls] == [200] * 4
+        buy_and_pay(urls[0])
         demo.tell(signal.SIGINT)
         assert demo.ends() == 0
         assert [get(url) for url in urls] == [0] * 4
+
+
+def buy_and_pay(shop: str) -> None:
+    """As a person does: buy, see the code, pay at the cashier, see that it was shipped."""
+    with urllib.request.urlopen(f"{shop}/buy", data=b"") as bought:
+        page, order_url = bought.read().decode(), bought.url
+    assert "<svg" in page
+    (cashier,) = re.findall(r'href="(\S+/cashier/\S+)"', page)
+    with urllib.request.urlopen(f"{cashier}/pay", data=b"") as paid:
+        assert paid.status == 200
+
+    def shipped() -> bool:
+        with urllib.request.urlopen(order_url) as looked:
+            return "shipped" in looked.read().decode()
+
+    wait(shipped, "the parcel")
+    with urllib.request.urlopen(f"{order_url}/timeline") as told:
+        assert "evidence.taken" in told.read().decode()
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        arguments = ("demo", "--once", "--port-base", str(port), "--home", str(tmp_path / "home"))
+        with running(*arguments, settings={}, log=tmp_path / "log") as demo:
+            assert demo.ends(20) == 1
+            assert "cannot start" in demo.said()
+            assert f"cannot listen on 127.0.0.1:{port}" in demo.said()
+            assert "Traceback" not in demo.said()
 
 
 # -- the judge -----------------------------------------------------------------------------------------------------

@@ -182,7 +182,7 @@ async def _directory(ledger: Ledger) -> AsyncIterator[Finding]:
         elif not own:
             yield Finding("advice", f"app {app.id}", "has no endpoint: it must pull GET /v1/events")
         else:
-            yield Finding("ok", f"app {app.id}", f"{len(app.keys)} keys, {len(own)} endpoints")
+            yield Finding("ok", f"app {app.id}", f"keys: {len(app.keys)}, endpoints: {len(own)}")
 
 
 async def _own_door(config: Config, transport: Transport) -> Finding:

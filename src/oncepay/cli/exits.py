@@ -48,6 +48,10 @@ def code_of(error: BaseException) -> int:
 
 def sentence(error: BaseException) -> str:
     """One line for people."""
+    return " ".join(_words(error).split())
+
+
+def _words(error: BaseException) -> str:
     if isinstance(error, errors.OncepayError):
         return error.detail
     if isinstance(error, OSError) and error.strerror:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None
 
     HOME/sandbox.json holds what an integration needs, ours or any other.
     """
+    from oncepay.domain.errors import Unavailable
     from oncepay.sandbox.main import main
 
     arguments = ["--listen", listen, "--home", str(home)]
@@ -33,4 +35,9 @@ def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None
         arguments += ["--public-url", public_url]
     if no_journal:
         arguments.append("--no-journal")
-    main(arguments)
+    try:
+        main(arguments)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise Unavailable(f"cannot listen on {listen}: {error.strerror}") from None

@@ -65,7 +65,7 @@ async def migrate_tables(writer: Writer, sql: Mapping[str, str], token: Callable
         known = migrations()
         left = pending(list(writer.execute(sql["read_applied"])), known)
         if left and token is None:
-            raise MigrationRefused(f"migration {left[0].number} ({left[0].name}) was not applied; run the migrations")
+            raise MigrationRefused(f"migration {left[0].number} ({left[0].name}) was not applied; run `oncepay migrate`")
         for migration in left:
             for _ in writer.execute(rendered(migration.text, SQLITE_WORDS)):
                 pass

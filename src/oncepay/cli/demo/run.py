@@ -46,6 +46,9 @@ async def play(*, once: bool, port_base: int | None, home: Path | None, only: Se
             if not once:
                 await stop.wait()
             return exits.OK if good == len(stories) else exits.FAILED
+    except Broken as error:
+        screen.say(f"The demonstration cannot start: {error}")
+        return exits.FAILED
     finally:
         if not kept:
             shutil.rmtree(place, ignore_errors=True)

@@ -58,7 +58,7 @@ class World:
             Books(home / "shop.db", self.now_ms),
             centre_url=self.centre_url,
             sandbox_url=self.sandbox_url,
-            listener=socket.create_server((HOST, ports[2])),
+            listener=_taken(ports[2]),
             now_ms=self.now_ms,
         )
         self._session: aiohttp.ClientSession | None = None
@@ -113,8 +113,8 @@ class World:
         async def ready() -> bool:
             if process.code is not None:
                 raise Broken(f"it ended with {process.code}: {process.last_lines()}")
-            with contextlib.suppress(aiohttp.ClientError):
-                async with self.session.get(url) as answer:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with self.session.get(url, timeout=aiohttp.ClientTimeout(total=1)) as answer:
                     return answer.status == 200
             return False
 
@@ -173,6 +173,13 @@ async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float =
         if time.monotonic() > end:
             raise Broken(f"{what} did not come within {seconds:g} s")
         await asyncio.sleep(LOOK_S)
+
+
+def _taken(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        raise Broken(f"port {port} cannot be had: {error.strerror}") from None
 
 
 def _free_ports(count: int) -> list[int]:
