@@ -50,6 +50,24 @@ def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
         assert [get(url) for url in urls] == [0] * 4
 
 
+CARELESS = """
+import sys
+from oncepay.cli import main
+from oncepay.cli.demo import books
+careful = books.differences
+books.differences = lambda known, told: careful({}, told)  # acts on what stands there, not on what is new
+main(sys.argv[1:])
+"""
+
+
+def test_a_story_with_a_careless_shop_does_not_end_as_promised(tmp_path: Path) -> None:
+    arguments = ("demo", "--once", "--story", "parts", "--home", str(tmp_path / "home"))
+    with running(*arguments, settings={}, log=tmp_path / "log", program=CARELESS) as demo:
+        assert demo.ends(60) == 1
+        assert demo.said().splitlines()[-1] == "1 stories, 0 as promised"
+        assert "what the shop did" in demo.said()
+
+
 def buy_and_pay(shop: str) -> None:
     """As a person does: buy, see the code, pay at the cashier, see that it was shipped."""
     with urllib.request.urlopen(f"{shop}/buy", data=b"") as bought:
