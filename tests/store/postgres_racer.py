@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import sys
@@ -18,7 +19,7 @@ from tests.store.make import created, moved, paid, payment
 from tests.store.postgres_kit import opened
 
 
-def next_change(now: Payment | None, order_no: str, by: str) -> Change:
+def next_change(now: Payment | None, order_no: str, change_id: str) -> Change:
     """A creation, an event with its delivery, or a plain move: what a process does to a payment."""
     if now is None:
         change = created(order_no)
@@ -26,7 +27,7 @@ def next_change(now: Payment | None, order_no: str, by: str) -> Change:
         change = paid(now, endpoints=("e",))
     else:
         change = moved(now, due_ms=now.rev)
-    return msgspec.structs.replace(change, change_id=f"{by}-{order_no}-{change.payment.rev}")
+    return msgspec.structs.replace(change, change_id=change_id)
 
 
 def say(line: str) -> None:
@@ -37,14 +38,14 @@ def say(line: str) -> None:
 
 async def race(url: str, name: str, payments: int, rounds: int) -> dict[str, dict[str, int]]:
     """Forty workers, each on a payment drawn anew: load, decide, commit; claims in between."""
-    dice = random.Random(name)
+    dice, serial = random.Random(name), itertools.count()
     won: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
 
     async def work(ledger: PostgresLedger) -> None:
         for _ in range(rounds):
             order_no = f"R-{dice.randrange(payments)}"
-            change = next_change(await ledger.load(payment(order_no).id), order_no, name)
+            change = next_change(await ledger.load(payment(order_no).id), order_no, f"{name}-{next(serial)}")
             try:
                 if await ledger.commit(change):
                     won[change.payment.id] += 1
