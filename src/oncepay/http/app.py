@@ -44,7 +44,7 @@ def make_app(engine: Engine, deliverer: Deliverer | None = None, *, max_wait_s: 
     if deliverer is not None:
         engine.hand_over = deliverer.hand_over
     context = Context(engine=engine, doorkeeper=Doorkeeper(engine), max_wait_s=max_wait_s)
-    resources = (*RESOURCES, *_about())
+    resources = (*RESOURCES, *about())
     routes = [Route(resource.path, Served(resource, context)) for resource in resources]
     return Api(routes, Door(engine, engine.dice.token()[:6]))
 
@@ -85,7 +85,7 @@ class Door:
                 await self.inner(scope, receive, send)
             return
         self._count += 1
-        request_id = f"req_{self._prefix}{self._count:x}"
+        request_id = f"req_{self._prefix}_{self._count:x}"
         try:
             await self.inner(scope, receive, send)
             reply: Reply | None = scope.get(REPLY)
@@ -132,7 +132,7 @@ async def _send(send: Send, reply: Reply, request_id: str, *, head: bool) -> Non
     await send({"type": "http.response.body", "body": b"" if head else reply.body})
 
 
-def _about() -> tuple[Resource, ...]:
+def about() -> tuple[Resource, ...]:
     """The API's description of itself, itself included."""
     made: dict[str, bytes] = {}
 
