@@ -12,6 +12,7 @@ from oncepay.store.postgres_link import Book, Link
 from oncepay.store.refusals import MigrationRefused
 
 RACES_MAX: Final = 5
+MADE_BY_ANOTHER: Final = (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError)
 
 
 async def migrate_schema(link: Link, book: Book, token: Callable[[], str] | None) -> Mapping[str, str]:
@@ -37,7 +38,7 @@ async def _apply(link: Link, book: Book, token: Callable[[], str]) -> None:
         try:
             await link.execute(*book.call("create_records"))
             break
-        except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError):  # IF NOT EXISTS looks before it leaps
+        except MADE_BY_ANOTHER:  # IF NOT EXISTS looks before it leaps
             if race == RACES_MAX - 1:
                 raise
     applied = await link.fetch(*book.call("read_applied"))
