@@ -122,12 +122,12 @@ class TestCases:
 
     async def test_a_resolved_one_opens_again(self, ledger: Ledger) -> None:
         before = await have(ledger, created())
-        id_ = await ledger.open_case(case(before), T0)
+        id_ = await ledger.open_case(case(before, due_ms=T0 + 9), T0)
         assert await ledger.resolve_case(id_, "called them", T0 + 5)
         assert not await ledger.resolve_case(id_, "twice", T0 + 6)
         row = await ledger.case(id_)
         assert row is not None
-        assert (row.status, row.note) == ("resolved", "called them")
+        assert (row.status, row.note, row.due_ms) == ("resolved", "called them", 0)
         assert await ledger.cases(Page()) == ([], "")
         await ledger.open_case(case(before, text="worse"), T0 + 10)
         row = await ledger.case(id_)

@@ -50,8 +50,8 @@ SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms
  WHERE id = ?1;
 
 -- name: resolve_case
--- A person has looked. Nothing changes when it was not open.
+-- A person has looked, and nothing more happens by itself. Nothing changes when it was not open.
 UPDATE cases
-   SET status = 'resolved', note = :note
+   SET status = 'resolved', note = :note, due_ms = 0
  WHERE id = :id
    AND status = 'open';
