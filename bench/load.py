@@ -112,7 +112,7 @@ class Driver:
             "order_no": order_no,
             "amount": {"minor": 8800, "currency": "CNY"},
             "subject": "Tea",
-            "expires_in_s": 3600,
+            "deadline_ms": time.time_ns() // 1_000_000 + 3_600_000,
             "attempt": {"channel": "wechat", "method": "native"},
         }
         started = time.perf_counter()

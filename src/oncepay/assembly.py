@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import os
 import random
-import secrets
 import time
 
 import msgspec
@@ -43,7 +44,7 @@ class SystemDice:
 
     def token(self) -> str:
         """32 hex digits, 128 bits."""
-        return secrets.token_hex(16)
+        return os.urandom(16).hex()
 
     def draw(self) -> float:
         """In [0, 1)."""
@@ -62,6 +63,8 @@ class Centre:
 
     def start(self, *, work: bool = True) -> None:
         """Start the loops: with ``work``, also those that bring payments and deliveries on."""
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
         if work:
             self.engine.hand_over = self.deliverer.hand_over
             self._tasks = workers.start(self.engine, self.deliverer)

@@ -20,7 +20,7 @@ class Fault(StrEnum):
     MOMENT = "moment"  # too often, try later
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One fact about one number, as a channel told it. What the channel's folder cannot read is SILENT."""
 
     number: str
@@ -43,7 +43,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     refunded: bool = False  # the channel says some of it went back; if we know of no refund, a person must look
 
 
-class Credential(msgspec.Struct, frozen=True, kw_only=True):
+class Credential(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the payer gets. ``body``: JSON object; ``until_ms``: when it stops working."""
 
     body: str
@@ -53,7 +53,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 # -- inputs of decide --------------------------------------------------------------------------------------------
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class Start(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The app wants an attempt. ``same``: fingerprint of (channel, method, account, payer parameters).
     ``force``: the last attempt could not be closed and the app's policy is to switch all the same."""
 
@@ -66,26 +66,26 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     call_until_ms: int = 0  # when given, the intent of the first call is part of the same change
 
 
-class Close(msgspec.Struct, frozen=True, kw_only=True):
+class Close(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The app gives the payment up; money that still comes is kept or goes back."""
 
     if_paid: IfPaid = "keep"
 
 
-class Reopen(msgspec.Struct, frozen=True, kw_only=True):
+class Reopen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The app wants an unpaid closed payment back, with a new deadline."""
 
     deadline_ms: int
 
 
-class Amend(msgspec.Struct, frozen=True, kw_only=True):
+class Amend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Another amount or deadline for an open payment without a live attempt; None leaves it."""
 
     minor: int | None = None
     deadline_ms: int | None = None
 
 
-class AskRefund(msgspec.Struct, frozen=True, kw_only=True):
+class AskRefund(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The app wants money back from what is kept."""
 
     refund_no: str
@@ -93,14 +93,14 @@ class AskRefund(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-class Begin(msgspec.Struct, frozen=True, kw_only=True):
+class Begin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The intent of a call, committed before it is made: it may take until ``until_ms``."""
 
     step: Step
     until_ms: int
 
 
-class Hear(msgspec.Struct, frozen=True, kw_only=True):
+class Hear(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Evidence to take in, all from one message that was verified with a key of ``account``.
     ``answers``: the number whose call in flight this answers."""
 
@@ -111,7 +111,7 @@ class Hear(msgspec.Struct, frozen=True, kw_only=True):
     credential: Credential | None = None
 
 
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
+class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Time has passed: do what time alone does (expire, raise a case)."""
 
 
@@ -132,7 +132,7 @@ class StepKind(StrEnum):
     TICK = "tick"
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What to do and from when on. ``number``: of the attempt; for a refund's next try, the number it will have."""
 
     kind: StepKind
@@ -142,7 +142,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""  # one clause for people: why this is next
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One app-visible version: the whole snapshot, and what changed."""
 
     version: int
@@ -151,7 +151,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     at_ms: int
 
 
-class CaseOpened(msgspec.Struct, frozen=True, kw_only=True):
+class CaseOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a person must look at; one per (about, kind). ``about``: payment id, or account + number.
     ``due_ms``: when something happens by itself, 0 if nothing does."""
 
@@ -164,7 +164,7 @@ class CaseOpened(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
 
 
-class Drafted(msgspec.Struct, frozen=True, kw_only=True):
+class Drafted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of the write-once directory of attempts: the first body sent for a number, repeated byte for byte."""
 
     no: str
@@ -175,21 +175,21 @@ class Drafted(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
 
 
-class DeliveryDue(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryDue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The event of this change on its way to one endpoint."""
 
     endpoint_id: str
     due_ms: int
 
 
-class Raw(msgspec.Struct, frozen=True, kw_only=True):
+class Raw(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The bytes behind the evidence of a change."""
 
     body: bytes
     month: int  # yyyymm
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Writes as data. ``rev``: the revision that was read (0: the payment is created by this change)."""
 
     rev: int

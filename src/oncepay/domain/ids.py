@@ -14,6 +14,7 @@ attempt, out    payment id + ``R`` + 5 characters of hash(refund_no, try)
 from __future__ import annotations
 
 import re
+from base64 import b32encode
 from hashlib import blake2b
 from typing import Final
 
@@ -24,6 +25,7 @@ ID_LENGTH: Final = 26
 ATTEMPTS_MAX: Final = 64
 OUT_MARK: Final = "R"
 
+_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
 _NUMBER = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _ID = re.compile(f"[{ALPHABET}]{{{ID_LENGTH}}}", re.ASCII)
 
@@ -42,13 +44,9 @@ def base32(value: int, length: int) -> str:
 
 
 def hashed(length: int, *parts: str) -> str:
-    """A hash of the parts in ``length`` base32 characters. Parts are length-prefixed: ("a", "bc") is not ("ab", "c")."""
-    digest = blake2b(digest_size=20)
-    for part in parts:
-        raw = part.encode()
-        digest.update(b"%d:" % len(raw))
-        digest.update(raw)
-    return base32(int.from_bytes(digest.digest()), length)
+    """A hash of the parts in up to 32 base32 characters. Parts are length-prefixed: ("a", "bc") is not ("ab", "c")."""
+    text = b"".join(b"%d:%b" % (len(raw), raw) for raw in (part.encode() for part in parts))
+    return b32encode(blake2b(text, digest_size=20).digest()).translate(_CROCKFORD)[:length].decode()
 
 
 def payment_id(installation: str, app: str, order_no: str) -> str:

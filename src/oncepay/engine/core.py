@@ -18,7 +18,7 @@ from oncepay.domain.decide import decide
 from oncepay.domain.errors import Busy, MethodUnknown, PaymentAbsent
 from oncepay.domain.payment import Payment
 from oncepay.engine.directory import Directory
-from oncepay.engine.metrics import EVIDENCE, GUARD_LOST
+from oncepay.engine.metrics import EVIDENCE, GUARD_LOST, labelled
 from oncepay.ports import Channel, Clock, DeliveryRow, Dice, Draft, EventRow, Ledger, Transport
 
 log = logging.getLogger("oncepay")
@@ -154,7 +154,7 @@ class Engine:
             return None
         self._remember(change.payment)
         for evidence in change.evidence:
-            EVIDENCE.labels(evidence.road.value, evidence.fact.value).inc()
+            labelled(EVIDENCE, evidence.road.value, evidence.fact.value).inc()
             log.info(
                 "evidence.taken payment=%s number=%s road=%s fact=%s rev=%d",
                 change.payment.id,
@@ -249,7 +249,7 @@ async def apply(engine: Engine, payment: Payment, asked: Input, *, raw: bytes = 
         if change is None:
             if isinstance(asked, Hear):
                 for evidence in asked.evidence:
-                    EVIDENCE.labels(evidence.road.value, "repeat").inc()
+                    labelled(EVIDENCE, evidence.road.value, "repeat").inc()
             return payment
         if await engine.commit(change, before=payment, raw=raw) is not None:
             return change.payment

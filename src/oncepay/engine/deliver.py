@@ -13,7 +13,7 @@ import msgspec
 
 from oncepay.domain.errors import OncepayError
 from oncepay.engine.core import Engine, log
-from oncepay.engine.metrics import DELIVERIES
+from oncepay.engine.metrics import DELIVERIES, labelled
 from oncepay.ports import DeliveryMark, DeliveryRow, Endpoint, EventRow, Message, Outcome, Publisher
 
 AT_ONCE: Final = 16  # deliveries to one endpoint at the same moment
@@ -86,7 +86,7 @@ class Deliverer:
             id=event_id(row.event), body=event_body(row.event), timestamp_s=self._engine.clock.now_ms() // 1000
         )
         outcome = await self._publisher.publish(endpoint, self._allowed(endpoint), message)
-        DELIVERIES.labels("delivered" if outcome.delivered else "gone" if outcome.gone else "failed").inc()
+        labelled(DELIVERIES, "delivered" if outcome.delivered else "gone" if outcome.gone else "failed").inc()
         if outcome.delivered:
             await self._mark(row, "done", None, outcome.why)
         elif outcome.gone:

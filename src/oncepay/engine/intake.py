@@ -14,7 +14,7 @@ from oncepay.domain.ids import payment_of
 from oncepay.domain.payment import Payment
 from oncepay.engine.core import Engine, apply, log
 from oncepay.engine.keys import refresh_keys
-from oncepay.engine.metrics import NOTIFICATIONS, POISONED
+from oncepay.engine.metrics import NOTIFICATIONS, POISONED, labelled
 from oncepay.ports import Account, Acknowledgement, Channel, Notice, Refused, UnappliedRow
 
 REFUSED = Acknowledgement(status=404, body=b'{"code":"FAIL","message":"refused"}')
@@ -32,7 +32,7 @@ async def notification(
     except AccountAbsent:
         account = None
     if channel is None or account is None or account.channel != channel_name:
-        NOTIFICATIONS.labels("unknown", "refused").inc()
+        labelled(NOTIFICATIONS, "unknown", "refused").inc()
         return REFUSED
     notice = _verified(engine, channel, account, headers, body)
     if notice is None:
@@ -40,10 +40,10 @@ async def notification(
     try:
         outcome = await _place(engine, account, notice, headers=headers, body=body)
     except (Unavailable, Busy) as error:
-        NOTIFICATIONS.labels(channel.name, "later").inc()
+        labelled(NOTIFICATIONS, channel.name, "later").inc()
         log.warning("notification.postponed channel=%s why=%s", channel.name, error.detail)
         return channel.acknowledge(taken=False)
-    NOTIFICATIONS.labels(channel.name, outcome).inc()
+    labelled(NOTIFICATIONS, channel.name, outcome).inc()
     return channel.acknowledge(taken=outcome != "refused")
 
 
@@ -53,7 +53,7 @@ def _verified(
     read = channel.read_notification(headers, body, account, now_ms=engine.clock.now_ms())
     if isinstance(read, Notice):
         return read
-    NOTIFICATIONS.labels(channel.name, "probe" if read.probe else "refused").inc()
+    labelled(NOTIFICATIONS, channel.name, "probe" if read.probe else "refused").inc()
     if not read.probe:
         log.warning("notification.refused channel=%s account=%s why=%s", channel.name, account.id, read.why)
     if read.refresh:

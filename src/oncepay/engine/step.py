@@ -15,7 +15,7 @@ from oncepay.domain.payment import Payment
 from oncepay.domain.plan import plan
 from oncepay.engine.core import Engine, apply, log
 from oncepay.engine.keys import refresh_keys
-from oncepay.engine.metrics import CALLS, WORK
+from oncepay.engine.metrics import CALLS, WORK, labelled
 from oncepay.ports import Answered, Read
 
 PAUSE_FIRST_MS: Final = 5_000
@@ -75,7 +75,7 @@ async def do(engine: Engine, payment: Payment, number: str, call: Call, *, body:
     )
     _pause(engine, attempt, read)
     payment = await apply(engine, payment, heard, raw=raw)
-    WORK.labels(call.value).observe((engine.clock.now_ms() - started_ms) / 1000)
+    WORK.observe((engine.clock.now_ms() - started_ms) / 1000)
     return payment
 
 
@@ -103,7 +103,7 @@ async def _ask(
     if read.refresh:
         refresh_keys(engine, account)
     outcome = str(answer.status) if isinstance(answer, Answered) else type(answer).__name__
-    CALLS.labels(attempt.channel, call.value, outcome).inc()
+    labelled(CALLS, attempt.channel, call.value, outcome).inc()
     if not isinstance(answer, Answered):
         log.info("call.unanswered number=%s call=%s outcome=%s why=%s", attempt.no, call.value, outcome, answer.why)
     return read, answer.body if isinstance(answer, Answered) else b""

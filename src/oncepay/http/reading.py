@@ -3,7 +3,6 @@ nothing reads in two ways; each refusal names its field and says where."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -12,6 +11,7 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 
 from oncepay.domain.errors import Invalid
+from oncepay.domain.once import StandsTwice, check_once
 from oncepay.http.problem import BodyMalformed, MediaRefused
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -41,11 +41,13 @@ def read_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
     """The body as the decoder's type. Raises BodyMalformed for what is not JSON, Invalid naming the field."""
     try:
         value = decoder.decode(raw)
-        _twice.decode(raw.decode())
+        check_once(raw, msgspec.json.decode(raw))
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except msgspec.DecodeError as error:
         raise BodyMalformed(str(error) if raw else "the body is empty") from None
+    except StandsTwice as error:
+        raise Invalid(str(error), field=error.member[:NAME_MAX], pointer="") from None
     except UnicodeDecodeError:
         raise BodyMalformed("the body is not UTF-8") from None
     except RecursionError:
@@ -54,19 +56,6 @@ def read_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         for place in _with_nul(msgspec.json.decode(raw), ()):
             raise Invalid(f"{'.'.join(place)} holds a NUL character", **_named(place))
     return value
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid(f"the key {twice[:NAME_MAX]!r} stands twice in one object", field=twice[:NAME_MAX], pointer="")
-    return found
-
-
-# Two readers may take two different values for a key that stands twice; the fast decoder takes the last without a word.
-_twice = json.JSONDecoder(object_pairs_hook=_once, parse_int=str, parse_float=str)
 
 
 def _with_nul(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

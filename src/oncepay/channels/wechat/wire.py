@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 from oncepay.domain.money import MINOR_MAX
+from oncepay.domain.once import check_once
 
 BEIJING: Final = timezone(timedelta(hours=8))
 CNY: Final = "CNY"
@@ -134,16 +134,11 @@ def strict(body: bytes, type_: type[T]) -> T:
     """JSON in which no object names a member twice: two readers must not see two different messages.
     Raises ValueError."""
     try:
-        return msgspec.convert(json.loads(body.decode(), object_pairs_hook=_once), type_)
+        found = msgspec.json.decode(body)
+        check_once(body, found)
+        return msgspec.convert(found, type_)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member stands twice")
-    return found
 
 
 def time_text(at_ms: int) -> str:
