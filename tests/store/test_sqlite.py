@@ -106,6 +106,7 @@ class TestSettings:
         ledger = await open_sqlite(f"sqlite:///{path}?synchronous={synchronous}", token=lambda: TOKEN)
         for link in (ledger._writer.link, ledger._near, ledger._far):
             assert link.pragma("journal_mode") == "wal"
+            assert link.pragma("wal_autocheckpoint") == 0
             assert link.pragma("synchronous") == {"full": 2, "extra": 3}[synchronous.lower()]
         await ledger.close()
 
@@ -183,14 +184,28 @@ class TestAnotherProcessOnTheFile:
     async def test_is_waited_for_beside_the_loop(self, path: Path) -> None:
         ledger = await open_sqlite(f"sqlite:///{path}", token=lambda: TOKEN)
         other = apsw.Connection(str(path))
-        other.execute("BEGIN IMMEDIATE")
-        wait = asyncio.ensure_future(ledger.commit(created()))
-        await asyncio.wait([wait], timeout=0.05)
-        assert not wait.done()
-        assert await ledger.load("0" * 26) is None, "the loop runs and reads answer"
-        other.execute("COMMIT")
-        assert await wait
+        for order_no in ("first", "second"):
+            other.execute("BEGIN IMMEDIATE")
+            wait = asyncio.ensure_future(ledger.commit(created(order_no)))
+            began = asyncio.get_running_loop().time()
+            await asyncio.wait([wait], timeout=0.05)
+            assert not wait.done()
+            assert await ledger.load("0" * 26) is None
+            assert asyncio.get_running_loop().time() - began < 2, "the loop runs and reads answer"
+            other.execute("COMMIT")
+            assert await wait
         other.close()
+        await ledger.close()
+
+    async def test_is_waited_for_when_opening(self, path: Path) -> None:
+        other = apsw.Connection(str(path))
+        other.execute("BEGIN EXCLUSIVE")
+        letting_go = threading.Timer(0.05, other.execute, ("COMMIT",))
+        letting_go.start()
+        ledger = await open_sqlite(f"sqlite:///{path}", token=lambda: TOKEN)
+        letting_go.join()
+        other.close()
+        assert await ledger.commit(created())
         await ledger.close()
 
     async def test_but_not_for_ever(self, ledger: SqliteLedger, path: Path) -> None:
