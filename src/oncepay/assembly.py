@@ -112,6 +112,7 @@ async def assemble(
             settings=Settings(
                 public_url=config.url,
                 lease_ms=int(config.lease_s * 1000),
+                raw_days=config.raw_days,
                 start_budget_ms=int(config.start_budget_s * 1000),
                 fresh_gap_ms=int(config.fresh_gap_s * 1000),
             ),

@@ -32,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     lease_s: float = 30.0  # a claimed payment or delivery comes back after this; must outlast a call
     start_budget_s: float = 9.0  # how long a request works on an attempt before it answers "not known yet"
     fresh_gap_s: float = 2.0  # a payment is asked about afresh at most this often
+    raw_days: int = 400  # raw bytes of messages are kept at least this long; facts are kept for ever
     webhook_timeout_s: float = 10.0
     log_level: str = "INFO"
     log_json: bool = False
@@ -42,6 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than 12, the longest call with its margin")
         if self.lease_s <= self.webhook_timeout_s:
             wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than WEBHOOK_TIMEOUT_S")
+        if self.raw_days < 31:
+            wrong.append(f"ONCEPAY_RAW_DAYS: {self.raw_days} must be at least 31")
         if not 0 < self.start_budget_s < 60:
             wrong.append(f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60")
         if self.public_url and not self.public_url.startswith(("https://", "http://")):

@@ -69,6 +69,10 @@ async def set_policies(
                 ip_network(network)
             except ValueError as error:
                 raise Invalid(f"private network {network!r}: {error}", field="private_networks") from None
+        try:
+            engine.check_target("https://example.com/", private_networks)  # a list that would open the world is refused
+        except ValueError as error:
+            raise Invalid(f"private networks: {error}", field="private_networks") from None
     changed = msgspec.structs.replace(
         app,
         late=late or app.late,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int = 30_000
     call_margin_ms: int = 2_000  # past a call's own deadline, before another may be made in its stead
     start_budget_ms: int = 9_000  # how long an API call works on an attempt before it answers "not known yet"
+    raw_days: int = 400  # raw bytes of messages are kept at least this long; WeChat refunds go back 365 days
     fresh_gap_ms: int = 2_000  # a payment is asked afresh at most this often
 
 
@@ -59,15 +60,15 @@ class Hub:
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, payment_id: str, seconds: float) -> None:
-        """Until it changes in this process, or the time is over."""
+    async def wait(self, payment_id: str, sleeping: Coroutine[Any, Any, None]) -> None:
+        """Until it changes in this process, or the sleep is over."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(payment_id, set()).add(future)
+        sleep = asyncio.ensure_future(sleeping)
         try:
-            await asyncio.wait_for(future, seconds)
-        except TimeoutError:
-            return
+            await asyncio.wait((future, sleep), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            sleep.cancel()
             waiting = self._waiting.get(payment_id)
             if waiting is not None:
                 waiting.discard(future)

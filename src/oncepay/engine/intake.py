@@ -17,6 +17,7 @@ from oncepay.engine.keys import refresh_keys
 from oncepay.engine.metrics import NOTIFICATIONS, POISONED, labelled
 from oncepay.ports import Account, Acknowledgement, Channel, Notice, Refused, UnappliedRow
 
+# One answer to all that is not believed, whatever the reason: it tells a stranger nothing.
 REFUSED = Acknowledgement(status=404, body=b'{"code":"FAIL","message":"refused"}')
 BACK_OFF_MS = 3_600_000  # a payment whose core raises is looked at hourly
 
@@ -36,7 +37,7 @@ async def notification(
         return REFUSED
     notice = _verified(engine, channel, account, headers, body)
     if notice is None:
-        return channel.acknowledge(taken=False)
+        return REFUSED
     try:
         outcome = await _place(engine, account, notice, headers=headers, body=body)
     except (Unavailable, Busy) as error:
@@ -44,7 +45,7 @@ async def notification(
         log.warning("notification.postponed channel=%s why=%s", channel.name, error.detail)
         return channel.acknowledge(taken=False)
     labelled(NOTIFICATIONS, channel.name, outcome).inc()
-    return channel.acknowledge(taken=outcome != "refused")
+    return REFUSED if outcome == "refused" else channel.acknowledge(taken=True)
 
 
 def _verified(

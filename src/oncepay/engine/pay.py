@@ -173,7 +173,7 @@ async def _follow_to_end(engine: Engine, payment: Payment, now_ms: int) -> tuple
     budget_ms = engine.settings.start_budget_ms // 2
     payment = await run_due(engine, payment, budget_ms=budget_ms, ahead_ms=budget_ms)
     while unsettled(payment) and engine.clock.now_ms() < now_ms + budget_ms:
-        await engine.hub.wait(payment.id, LOOK_S)
+        await engine.hub.wait(payment.id, engine.clock.sleep(LOOK_S))
         payment = await engine.load(payment.id)
     return payment, not unsettled(payment)
 
@@ -197,7 +197,7 @@ async def _until_shown(engine: Engine, payment: Payment, asked: Start, end: int)
         if now_ms >= end:
             return Shown(payment=payment, attempt=attempt)
         if attempt.until_ms > now_ms:  # another call for it is in flight: somebody else asked for the same
-            await engine.hub.wait(payment.id, LOOK_S)
+            await engine.hub.wait(payment.id, engine.clock.sleep(LOOK_S))
             payment = await engine.load(payment.id)
         elif attempt.shown_ms:  # what was shown has stopped working: the same body again brings a new one
             renew = Step(kind=StepKind.PREPAY, at_ms=now_ms, number=attempt.no, why="the credential is too old")

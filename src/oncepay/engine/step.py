@@ -34,7 +34,7 @@ async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms:
         if step.at_ms > now_ms:
             if step.at_ms - now_ms > ahead_ms:
                 return payment
-            await engine.clock.sleep((step.at_ms - now_ms) / 1000)
+            await engine.hub.wait(payment.id, engine.clock.sleep((step.at_ms - now_ms) / 1000))
             payment = await engine.load(payment.id)
             continue
         if step.kind in PAYING and paused_until_ms(engine, payment, step) > now_ms:

@@ -33,6 +33,7 @@ async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
         }
         for row in await ledger.evidence(payment.id)
     )
+    events = await ledger.payment_events(payment.id)
     entries.extend(
         {
             "at_ms": row.at_ms,
@@ -41,12 +42,13 @@ async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
             "version": row.version,
             "changes": list(row.changes),
         }
-        for row in await ledger.payment_events(payment.id)
+        for row in events
     )
+    written_ms = {row.version: row.at_ms for row in events}
     deliveries, _ = await ledger.deliveries(payment.app, Page(limit=100), payment_id=payment.id)
     entries.extend(
         {
-            "at_ms": row.event.at_ms if row.event else payment.created_ms,
+            "at_ms": written_ms.get(row.version, payment.created_ms),
             "what": f"delivery.{row.status}",
             "event": f"evt_{row.payment_id}_{row.version}",
             "endpoint": row.endpoint_id,

@@ -12,7 +12,7 @@ import msgspec
 from oncepay.domain.change import Hear
 from oncepay.domain.errors import OncepayError, Unavailable
 from oncepay.domain.plan import plan
-from oncepay.engine.core import Engine, apply, log
+from oncepay.engine.core import Engine, apply, log, month_of
 from oncepay.engine.deliver import Deliverer
 from oncepay.engine.intake import back_off
 from oncepay.engine.metrics import POISONED
@@ -23,7 +23,8 @@ CLAIM_MAX: Final = 200
 AT_ONCE: Final = 64
 POLL_S: Final = 0.5
 UNAVAILABLE_S: Final = 1.0
-DIRECTORY_S: Final = 1.0
+DIRECTORY_S: Final = 0.3
+UPKEEP_S: Final = 6 * 3_600.0
 
 
 async def run_due_once(engine: Engine, *, limit: int = CLAIM_MAX) -> int:
@@ -93,6 +94,13 @@ async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]]
             await engine.clock.sleep(poll_s)
 
 
+async def upkeep(engine: Engine) -> int:
+    """Forget the raw bytes of long ago. The facts stay."""
+    month = month_of(engine.clock.now_ms() - engine.settings.raw_days * 86_400_000)
+    await engine.ledger.forget_raw(month)
+    return 0
+
+
 async def look_at_directory(engine: Engine) -> int:
     """Notice apps, accounts and endpoints that another process changed."""
     await engine.directory.refresh()
@@ -104,6 +112,7 @@ def start(engine: Engine, deliverer: Deliverer) -> list[asyncio.Task[None]]:
     loops = (
         ("payments", lambda: run_due_once(engine), POLL_S),
         ("deliveries", deliverer.claim, POLL_S),
+        ("upkeep", lambda: upkeep(engine), UPKEEP_S),
     )
     tasks = [asyncio.create_task(loop(engine, name, once, poll_s), name=name) for name, once, poll_s in loops]
     return [*tasks, start_directory(engine)]

@@ -114,7 +114,7 @@ async def _newer(context: Context, stored: Payment, above: int, seconds: float) 
     loop = asyncio.get_running_loop()
     end = loop.time() + min(seconds, context.max_wait_s)
     while stored.version <= above and (left := end - loop.time()) > 0:
-        await context.engine.hub.wait(stored.id, min(left, LOOK_S))
+        await context.engine.hub.wait(stored.id, asyncio.sleep(min(left, LOOK_S)))
         stored = await context.engine.load(stored.id)
     return stored
 

@@ -187,6 +187,10 @@ class Ledger(Protocol):
         ...
 
     # health
+    async def forget_raw(self, before: int) -> None:
+        """Forget the raw bytes of months before ``before`` (yyyymm); the facts stay. Two processes may do it at once."""
+        ...
+
     async def ping(self) -> None:
         """Raises Unavailable when the store does not answer."""
         ...

@@ -65,7 +65,9 @@ async def migrate_tables(writer: Writer, sql: Mapping[str, str], token: Callable
         known = migrations()
         left = pending(list(writer.execute(sql["read_applied"])), known)
         if left and token is None:
-            raise MigrationRefused(f"migration {left[0].number} ({left[0].name}) was not applied; run `oncepay migrate`")
+            raise MigrationRefused(
+                f"migration {left[0].number} ({left[0].name}) was not applied; run `oncepay migrate`"
+            )
         for migration in left:
             for _ in writer.execute(rendered(migration.text, SQLITE_WORDS)):
                 pass
@@ -156,6 +158,10 @@ class SqliteLedger(Lists, Directory):
     async def drop_unapplied(self, payment_id: str, key: str) -> None:
         """It was taken in."""
         await self._write(lambda: self._run("drop_unapplied", (payment_id, key)))
+
+    async def forget_raw(self, before: int) -> None:
+        """Forget the raw bytes of months before this one; the facts stay."""
+        await self._write(lambda: self._run("forget_raw", (before,)))
 
     # -- deliveries ------------------------------------------------------------------------------------------------
 

@@ -45,3 +45,8 @@ SELECT payment_id, key, channel, account_id, road, body, why, at_ms
 DELETE FROM unapplied
  WHERE payment_id = ?1
    AND key = ?2;
+
+-- name: forget_raw
+-- The bytes of months before this one; the facts stay. Key of raw: (month, ...).
+DELETE FROM raw
+ WHERE month < ?1;
