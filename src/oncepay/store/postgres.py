@@ -7,6 +7,7 @@ this process thinks, so a process that stops holds nothing.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +24,9 @@ from oncepay.store import rows
 from oncepay.store.migrations import EPOCH, INSTALLATION
 from oncepay.store.postgres_directory import Directory
 from oncepay.store.postgres_group import PATIENCE_S, GroupWriter
-from oncepay.store.postgres_link import Book, Calls, Link, Links, connect
+from oncepay.store.postgres_link import LOST, Book, Calls, Link, Links, connect, words_of
 from oncepay.store.postgres_lists import Lists, ids_between
-from oncepay.store.postgres_schema import make_raw_months, migrate_schema
+from oncepay.store.postgres_schema import drop_raw_months, make_raw_months, migrate_schema
 from oncepay.store.postgres_server import Setting, check, examine
 from oncepay.store.pump import Loader, Pump
 from oncepay.store.refusals import StartRefused
@@ -38,6 +39,7 @@ LINKS: Final = 4  # beside the writer's
 WAIT_S: Final = 3.0  # for one of them
 CLAIM_MAX: Final = 1000
 FROM_ZERO_MS: Final = 60_000
+MAINTAIN_EVERY_S: Final = 6 * 3600.0
 
 
 async def open_postgres(
@@ -84,6 +86,7 @@ class PostgresLedger(Lists, Directory):
         self._writer = GroupWriter(self._connect, load("postgres/group.sql"), patience_s=patience_s)
         self._pump = Pump(self._writer, spacing_s=SPACING_S)
         self._loader = Loader(self._load_many)
+        self._maintenance = asyncio.create_task(self._maintain_for_ever(), name="oncepay-maintenance")
         self._floor_ms = 0  # the smallest due time of the last full batch
         self._from_zero_ms = 0  # when a claim looks below it again
 
@@ -105,6 +108,7 @@ class PostgresLedger(Lists, Directory):
         return {id_: rows.payment_of(doc) for id_, doc in found}
 
     async def commit(self, change: Change) -> bool:
+        """Write all of a change or nothing. Raises Invalid for what no database can hold."""
         rows.check(change)
         return await self._pump.submit(change)
 
@@ -133,20 +137,24 @@ class PostgresLedger(Lists, Directory):
         )
 
     async def postpone(self, payment_id: str, lease_until_ms: int, due_ms: int | None) -> bool:
+        """Give a lent payment back, unless a commit has set another due time since."""
         moved = await self._calls.write("postpone", id=payment_id, lease_until_ms=lease_until_ms, due_ms=due_ms)
         return bool(moved)
 
     async def body(self, payment_id: str, no: str) -> bytes | None:
+        """The first body sent for a number."""
         found = await self._calls.read("read_body", payment_id=payment_id, no=no)
         return found[0]["body"] if found else None
 
     async def credential(self, payment_id: str, no: str) -> str | None:
+        """A credential that is stored apart."""
         found = await self._calls.read("read_credential", payment_id=payment_id, no=no)
         return found[0]["body"] if found else None
 
     # -- messages that could not be taken in -----------------------------------------------------------------------
 
     async def keep_unapplied(self, row: UnappliedRow) -> None:
+        """Keep a message that the core could not take in."""
         payment_id, key, channel, account_id, road, body, why, at_ms = rows.unapplied_row(row)
         await self._calls.write(
             "keep_unapplied", payment_id=payment_id, key=key, channel=channel, account_id=account_id, road=road,
@@ -154,10 +162,12 @@ class PostgresLedger(Lists, Directory):
         )  # fmt: skip
 
     async def unapplied(self, payment_ids: Sequence[str]) -> list[UnappliedRow]:
+        """The kept messages of these payments, oldest first."""
         found = await self._calls.read("read_unapplied", ids=list(payment_ids))
         return [rows.unapplied_of(tuple(row)) for row in found]
 
     async def drop_unapplied(self, payment_id: str, key: str) -> None:
+        """It was taken in."""
         await self._calls.write("drop_unapplied", payment_id=payment_id, key=key)
 
     # -- deliveries ------------------------------------------------------------------------------------------------
@@ -165,6 +175,7 @@ class PostgresLedger(Lists, Directory):
     async def claim_deliveries(
         self, now_ms: int, lease_until_ms: int, endpoints: Sequence[str], each: int
     ) -> list[DeliveryRow]:
+        """Lend due deliveries with their events, at most ``each`` for each endpoint."""
         lent = await self._calls.write(
             "claim_deliveries", endpoints=list(endpoints), now_ms=now_ms, lease_until_ms=lease_until_ms, each=each
         )
@@ -179,9 +190,11 @@ class PostgresLedger(Lists, Directory):
         ]
 
     async def due_endpoints(self, now_ms: int) -> list[str]:
+        """Endpoints that have a delivery due."""
         return [row["id"] for row in await self._calls.read("due_endpoints", now_ms=now_ms)]
 
     async def mark_deliveries(self, marks: Sequence[DeliveryMark]) -> None:
+        """How tries ended. Rides with the next group."""
         for mark in marks:
             rows.check_mark(mark)
         self._pump.mark(marks)
@@ -197,6 +210,7 @@ class PostgresLedger(Lists, Directory):
         status: str = "parked",
         limit: int = 1000,
     ) -> int:
+        """Make deliveries of an app due again; how many."""
         first, last = ids_between(payment_id)
         choice = {
             "app": app, "now_ms": now_ms, "payment_first": first, "payment_last": last, "version": version,
@@ -209,9 +223,11 @@ class PostgresLedger(Lists, Directory):
     # -- health ----------------------------------------------------------------------------------------------------
 
     async def ping(self) -> None:
+        """Raises Unavailable when the store does not answer."""
         await self._calls.read("ping")
 
     async def stats(self, now_ms: int) -> Mapping[str, float]:
+        """For metrics. Counts stop at ten thousand."""
         (row,) = await self._calls.read("stats", now_ms=now_ms)
         first_ms = row["first_due_ms"]
         return {
@@ -234,13 +250,30 @@ class PostgresLedger(Lists, Directory):
         (row,) = await self._calls.read("read_clock")
         return int(row["now_ms"])
 
-    async def maintain(self) -> None:
-        """Make the coming months' place for raw bytes. Meant for once a day; two processes may do it at once."""
+    async def forget_raw(self, before: int) -> None:
         async with self._links.lend() as link:
-            with contextlib.suppress(asyncpg.LockNotAvailableError):
+            with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError):  # another does it
+                await drop_raw_months(link, self._book, before)
+
+    async def maintain(self) -> None:
+        """Make the coming months' place for raw bytes; several processes may do it at once. Raises Unavailable."""
+        try:
+            async with self._links.lend() as link:
                 await make_raw_months(link, self._book)
+        except (*LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable(f"the coming months could not be made: {words_of(error)}") from error
+
+    async def _maintain_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(MAINTAIN_EVERY_S)
+            try:
+                await self.maintain()
+            except Unavailable as error:  # there are two months of time, and after them raw_rest
+                log.warning("months.not_made why=%s", error)
 
     async def close(self) -> None:
+        """Finish what is queued, then let go."""
+        self._maintenance.cancel()
         await self._pump.close()
         await self._writer.close()
         await self._links.close()

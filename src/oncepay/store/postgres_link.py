@@ -128,7 +128,8 @@ async def connect(url: str, check: Check) -> Link:
     assert isinstance(link, Link)
     try:
         link.keep_alive()
-        await asyncio.wait_for(check(link), READ_S)
+        async with asyncio.timeout(READ_S):
+            await check(link)
     except BaseException as error:
         link.terminate()
         if isinstance(error, (*LOST, asyncpg.PostgresError, asyncpg.InterfaceError)):
@@ -151,7 +152,8 @@ class Links:
     async def lend(self) -> AsyncIterator[Link]:
         """A connection for one use. It is kept only if the use ended well or with an error of the server."""
         try:
-            await asyncio.wait_for(self._free.acquire(), self._wait_s)
+            async with asyncio.timeout(self._wait_s):
+                await self._free.acquire()
         except TimeoutError:
             raise Unavailable("all connections to the database are in use") from None
         try:
