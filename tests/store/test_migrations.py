@@ -62,9 +62,10 @@ class TestOpening:
         def no_dice() -> str:
             pytest.fail("the installation id is drawn once")
 
-        second = await open_ledger(url, token=no_dice, migrate=False)
-        assert second.installation == TOKEN
-        await second.close()
+        for migrate in (False, True):
+            again = await open_ledger(url, token=no_dice, migrate=migrate)
+            assert again.installation == TOKEN
+            await again.close()
 
     async def test_without_migrating_an_empty_database_is_refused(self, url: str) -> None:
         with pytest.raises(StartRefused):
