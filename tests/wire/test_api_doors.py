@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ import pytest_asyncio
 
 from oncepay.domain import errors
 from oncepay.domain.errors import OncepayError, Unavailable
+from oncepay.engine.intake import REFUSED
 from oncepay.http.app import RESOURCES, about
+from oncepay.http.exchange import Resource
 from oncepay.http.problem import family_of_class
 from tests.wire.api import NATIVE, TEA, Api, Said, open_api
 
@@ -28,12 +31,13 @@ async def api() -> AsyncIterator[Api]:
 # -- notifications -----------------------------------------------------------------------------------------------
 
 
-async def test_an_unsigned_notification_is_refused_whoever_sends_it(api: Api) -> None:
+async def test_what_is_not_believed_has_one_answer_whoever_sends_it(api: Api) -> None:
     payment = (await api.shop.post("/v1/payments", {**TEA, "order_no": "N-1", "attempt": NATIVE})).json
     raw = b'{"id":"EV-1","event_type":"TRANSACTION.SUCCESS","resource":{}}'
     for headers in ({}, {"host": "localhost"}, {"x-forwarded-for": "127.0.0.1"}, {"user-agent": "Mozilla/4.0"}):
         said = await api.nobody.call("POST", "/notify/wechat/wx", raw=raw, headers=headers)
-        assert said.status == 503, "the channel would send a genuine one again"
+        stranger = await api.nobody.call("POST", "/notify/wechat/nobody", raw=raw, headers=headers)
+        assert (said.status, said.body) == (stranger.status, stranger.body) == (404, REFUSED.body)
     assert (await api.shop.get(f"/v1/payments/{payment['id']}")).json["status"] == "open"
 
 
@@ -196,6 +200,24 @@ async def test_the_document_is_complete_and_leads_nowhere_else(api: Api) -> None
             assert operation["description"]
             if operation["security"]:
                 assert {"401", "500", "503"} <= set(operation["responses"])
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text()
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.path)
+async def test_the_guide_leaves_no_route_out(resource: Resource) -> None:
+    for method in resource.verbs:
+        told = f"{method} {resource.path}" if "{" in resource.path else resource.path
+        assert re.search(re.escape(told) + r"[`\s?]", GUIDE), told
+
+
+async def test_the_guide_lists_every_code_under_its_status() -> None:
+    rows = dict(re.findall(r"^\| (\d{3}) \| (.*) \|$", GUIDE.partition("## Refusals")[2], re.MULTILINE))
+    told = {(int(status), code) for status, codes in rows.items() for code in re.findall(r"`(\w+)`", codes)}
+    kinds = [k for k in families(OncepayError) if k.__module__ in {"oncepay.domain.errors", "oncepay.http.problem"}]
+    meant = {(family_of_class(kind).status, kind.code) for kind in kinds} | {(422, "account_absent")}
+    assert told == meant
 
 
 def families(kind: type[OncepayError]) -> Iterator[type[OncepayError]]:

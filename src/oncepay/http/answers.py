@@ -42,7 +42,10 @@ class RefundSeen(Struct, kw_only=True):
 
     refund_no: str
     minor: int
-    status: RefundStatus
+    status: Annotated[
+        RefundStatus,
+        Meta(description="`open` on its way, its amount reserved; `done` it went back; `failed` it will not."),
+    ]
     origin: Annotated[
         Origin, Meta(description="`app` you asked; `surplus` money that was not owed; `outside` not by us.")
     ]
@@ -57,7 +60,7 @@ class Snapshot(Struct, kw_only=True):
     id: PaymentId
     order_no: str
     version: Annotated[int, Meta(description="Up by one with every change that can be seen here.")]
-    status: PaymentStatus
+    status: Annotated[PaymentStatus, Meta(description="Whether it is owed, paid or given up.")]
     closing: Annotated[bool, Meta(description="It is being closed; an attempt may still take money.")]
     minor: int
     currency: str
@@ -77,7 +80,13 @@ class AttemptSeen(Struct, kw_only=True):
     channel: str
     method: str
     account: str
-    status: Status
+    status: Annotated[
+        Status,
+        Meta(
+            description="`created` not sent yet; `unknown` sent, not answered; `sent` the payer can pay; `over` no "
+            "money will come by it; `succeeded` the money moved."
+        ),
+    ]
     reason: Annotated[Literal["closed", "refused", "expired"] | None, Meta(description="Why it is `over`.")]
     words: Annotated[str, Meta(description="The channel's own word for its last refusal.")]
     minor: int

@@ -24,8 +24,8 @@ from oncepay.http.reading import Nothing
 
 # The busiest first: routes are tried in this order.
 RESOURCES: Final = (
-    *payments.RESOURCES,
     *notify.RESOURCES,
+    *payments.RESOURCES,
     *refunds.RESOURCES,
     *events.RESOURCES,
     *endpoints.RESOURCES,

@@ -137,8 +137,8 @@ class Paged(Strict):
 class ListPayments(Paged):
     """Which payments."""
 
-    status: PaymentStatus | UnsetType = UNSET
-    order_no: Number | UnsetType = UNSET
+    status: Annotated[PaymentStatus | UnsetType, Meta(description="Only those that are so now.")] = UNSET
+    order_no: Annotated[Number | UnsetType, Meta(description="Only that of your own order.")] = UNSET
     since_ms: Annotated[Millis, Meta(description="Created at or after.")] = 0
     until_ms: Annotated[Millis | UnsetType, Meta(description="Created before.")] = UNSET
     trade_no: Annotated[

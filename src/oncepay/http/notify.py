@@ -86,8 +86,8 @@ RESOURCES: Final = (
             answers=(
                 Answer(200, "Taken, as this channel wants to hear it.", bytes, "*/*"),
                 Answer(204, "Taken, as this channel wants to hear it."),
-                Answer(404, "Refused: no such account.", bytes, "*/*"),
-                Answer(503, "Refused, or to be sent again: as this channel wants to hear it.", bytes, "*/*"),
+                Answer(404, "Not believed; the same whatever the reason.", bytes, "*/*"),
+                Answer(503, "Not stored, to be sent again: as this channel wants to hear it.", bytes, "*/*"),
             ),
         ),
     ),

@@ -143,7 +143,8 @@ def _in_query(verb: Verb) -> Iterator[dict[str, Any]]:
         return
     (_,), components = msgspec.json.schema_components([verb.query], ref_template="{name}")
     for name, schema in components[verb.query.__name__]["properties"].items():
-        shown = _tidied(components[schema["$ref"]] if "$ref" in schema else schema)
+        # what is said of the parameter goes before what is said of its type
+        shown = _tidied({**components.get(schema.pop("$ref", ""), {}), **schema})
         text = shown.pop("description", "")
         yield {"name": name, "in": "query", "required": False, "description": text, "schema": shown}
 

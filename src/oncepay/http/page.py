@@ -67,8 +67,13 @@ def _verbs(document: dict[str, Any], tag: str, schemas: dict[str, Any]) -> Itera
 def _verb(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     answers = []
+    told: list[dict[str, Any]] = []
     for status, said in operation["responses"].items():
         shown = said.get("content", {}).get("application/json")
+        if shown in told:  # once is enough
+            shown = None
+        elif shown:
+            told.append(shown)
         answers.append(
             {
                 "status": status,
