@@ -215,6 +215,6 @@ async def test_months_are_made_ahead_and_take_in_what_came_before(
         assert [tuple(row) for row in await look.fetch(rows)] == [(f"raw_{month}", month)]
         async with ledger._links.lend() as link:
             assert await drop_raw_months(link, book, before=month) == []
-            assert await drop_raw_months(link, book, before=month + 1) == [month]
+        await asyncio.gather(ledger.forget_raw(month + 1), ledger.forget_raw(month + 1))
         assert await look.fetch(rows) == []
     assert len(await ledger.evidence(payment("A-1").id)) == 1  # the facts stay

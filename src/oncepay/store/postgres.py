@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 import asyncpg
@@ -251,17 +251,21 @@ class PostgresLedger(Lists, Directory):
         return int(row["now_ms"])
 
     async def forget_raw(self, before: int) -> None:
-        async with self._links.lend() as link:
-            with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError):  # another does it
-                await drop_raw_months(link, self._book, before)
+        """Drop the raw bytes of months before ``before`` (yyyymm); the facts stay."""
+        await self._with_tables(lambda link: drop_raw_months(link, self._book, before))
 
     async def maintain(self) -> None:
-        """Make the coming months' place for raw bytes; several processes may do it at once. Raises Unavailable."""
+        """Make the coming months' place for raw bytes. Raises Unavailable."""
+        await self._with_tables(lambda link: make_raw_months(link, self._book))
+
+    async def _with_tables(self, work: Callable[[Link], Awaitable[object]]) -> None:
+        """Several processes may do it at once: what another does, or holds, is left to the next time."""
         try:
             async with self._links.lend() as link:
-                await make_raw_months(link, self._book)
+                with contextlib.suppress(asyncpg.LockNotAvailableError, asyncpg.UndefinedTableError):
+                    await work(link)
         except (*LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise Unavailable(f"the coming months could not be made: {words_of(error)}") from error
+            raise Unavailable(f"the months of raw bytes could not be changed: {words_of(error)}") from error
 
     async def _maintain_for_ever(self) -> None:
         while True:
