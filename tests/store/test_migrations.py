@@ -11,6 +11,7 @@ import apsw
 import pytest
 
 from oncepay.domain.errors import Unavailable
+from oncepay.ports import Page
 from oncepay.store import migrations, rows, statements
 from oncepay.store.migrations import (
     POSTGRES_WORDS,
@@ -24,7 +25,8 @@ from oncepay.store.migrations import (
 from oncepay.store.open import open_ledger
 from oncepay.store.refusals import MigrationRefused, StartRefused
 from tests.servers import run_sql
-from tests.store.conftest import TOKEN
+from tests.store.conftest import TOKEN, eventually, have
+from tests.store.make import created, paid
 
 
 def run(url: str, statement: str) -> None:
@@ -98,6 +100,28 @@ class TestOpening:
         ledger = await open_ledger(url, token=lambda: TOKEN)
         await ledger.ping()
         await ledger.close()
+
+
+class TestARestore:
+    async def test_starts_the_feed_again_for_everybody(self, url: str) -> None:
+        """A place that was given after the backup is given again: a reader who went on from it would miss events."""
+        ledger = await open_ledger(url, token=lambda: TOKEN)
+        first = created()
+        await have(ledger, first, paid(first.payment))
+        _, after = await ledger.events("shop", Page(after=rows.cursor(ledger.epoch, 10**15, "", 0)))
+        assert (await ledger.events("shop", Page(after=after)))[0] == []
+        await ledger.start_epoch("another token")
+        await ledger.close()
+        restored = await open_ledger(url, token=lambda: TOKEN)
+        assert restored.epoch != ledger.epoch
+        assert restored.installation == TOKEN, "ids of payments are made from it"
+
+        async def all_again() -> bool:
+            events, _ = await restored.events("shop", Page(after=after))
+            return [event.payment_id for event in events] == [first.payment.id]
+
+        await eventually(all_again)
+        await restored.close()
 
 
 class TestWhatIsPending:

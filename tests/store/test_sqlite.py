@@ -373,6 +373,31 @@ class TestTheLog:
         assert "payment.unreadable" in caplog.text
 
 
+async def test_raw_bytes_are_forgotten_by_month_a_piece_at_a_time(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = await have(ledger, created(), paid(created().payment))
+    insert = ledger._sql["insert_raw"]
+    for i in range(25):
+        ledger._writer.execute(insert, (202310, f"P{i}", 1, 0, b"x"))
+    monkeypatch.setattr("oncepay.store.sqlite.LIST_MAX", 10)
+    transaction, pieces = ledger._writer.transaction, []
+
+    async def counted(work: Any) -> Any:
+        pieces.append(await transaction(work))
+        return pieces[-1]
+
+    monkeypatch.setattr(ledger._writer, "transaction", counted)
+    await ledger.forget_raw(202311)
+    assert list(ledger._near.execute("SELECT month, payment_id, body FROM raw")) == [
+        (202311, payment.id, b'{"notify":1}')
+    ]  # fmt: skip
+    assert pieces == [10, 10, 5]
+    await ledger.forget_raw(202312)
+    assert list(ledger._near.execute("SELECT * FROM raw")) == []
+    assert len(await ledger.evidence(payment.id)) == 1, "the facts stay"
+
+
 def test_errors_have_one_meaning_each() -> None:
     known = Unavailable("already said")
     assert sqlite_link.unavailable(known) is known

@@ -186,6 +186,11 @@ class Ledger(Protocol):
         """Changes whenever an app, account or endpoint does: cheap to ask."""
         ...
 
+    async def start_epoch(self, token: str) -> None:
+        """After a restore from a backup, before anything else runs: cursors of the feed from before start over, since
+        places that were given after the backup will be given again. Seen by who opens the ledger after this."""
+        ...
+
     # health
     async def forget_raw(self, before: int) -> None:
         """Forget the raw bytes of months before ``before`` (yyyymm); the facts stay. Two processes may do it at once."""

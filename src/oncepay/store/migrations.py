@@ -115,6 +115,11 @@ def drawn(token: str) -> dict[str, str]:
     made from it, so that one draw is enough."""
     return {
         INSTALLATION: token,
-        EPOCH: blake2b(token.encode(), digest_size=6, person=b"epoch").hexdigest(),
+        EPOCH: epoch_of(token),
         DIRECTORY: "0",
     }
+
+
+def epoch_of(token: str) -> str:
+    """An epoch of the event feed, made from a token of the dice."""
+    return blake2b(token.encode(), digest_size=6, person=b"epoch").hexdigest()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from oncepay.domain.errors import Conflict
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
+from oncepay.store.migrations import epoch_of
 from oncepay.store.rows import check_ints, check_texts, from_json, json_of
 
 if TYPE_CHECKING:
@@ -103,3 +104,7 @@ class Directory:
         """Changes whenever an app, account or endpoint does: cheap to ask."""
         ((stamp,),) = await self._calls.read("read_stamp")
         return str(stamp)
+
+    async def start_epoch(self, token: str) -> None:
+        """After a restore from a backup: cursors of the feed from before start over. Seen by who opens after this."""
+        await self._calls.write("write_epoch", epoch=epoch_of(token))

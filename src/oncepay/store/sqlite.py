@@ -23,7 +23,7 @@ from oncepay.store import rows
 from oncepay.store.migrations import EPOCH, INSTALLATION, SQLITE_WORDS, drawn, migrations, pending, rendered
 from oncepay.store.pump import Pump
 from oncepay.store.refusals import MigrationRefused
-from oncepay.store.sqlite_base import Base
+from oncepay.store.sqlite_base import LIST_MAX, Base
 from oncepay.store.sqlite_directory import Directory
 from oncepay.store.sqlite_group import GroupWriter
 from oncepay.store.sqlite_link import Settings, Thread, Writer, connect, settings_of
@@ -160,8 +160,10 @@ class SqliteLedger(Lists, Directory):
         await self._write(lambda: self._run("drop_unapplied", (payment_id, key)))
 
     async def forget_raw(self, before: int) -> None:
-        """Forget the raw bytes of months before this one; the facts stay."""
-        await self._write(lambda: self._run("forget_raw", (before,)))
+        """Forget the raw bytes of months before this one, a piece at a time; the facts stay."""
+        piece = {"before": before, "most": LIST_MAX}
+        while await self._write(lambda: self._run("forget_raw", piece)) == LIST_MAX:
+            pass
 
     # -- deliveries ------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from oncepay.domain.errors import Conflict
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
 from oncepay.store import rows
+from oncepay.store.migrations import epoch_of
 from oncepay.store.sqlite_base import LIST_MAX, Base
 
 
@@ -126,3 +127,7 @@ class Directory(Base):
         """Changes whenever an app, account or endpoint does."""
         ((stamp,),) = self._read("read_stamp")
         return str(stamp)
+
+    async def start_epoch(self, token: str) -> None:
+        """After a restore from a backup: cursors of the feed from before start over. Seen by who opens after this."""
+        await self._write(lambda: self._run("write_epoch", {"epoch": epoch_of(token)}))

@@ -32,8 +32,8 @@ VALUES (:name, :value)
 SELECT name, value
   FROM meta;
 
--- name: write_meta
--- Draw a fact again: a restored database starts a new epoch.
+-- name: write_epoch
+-- A restored database starts a new epoch: places in the feed that were given after the backup would be given again.
 UPDATE meta
-   SET value = :value
- WHERE name = :name;
+   SET value = :epoch
+ WHERE name = 'epoch';

@@ -47,6 +47,10 @@ DELETE FROM unapplied
    AND key = ?2;
 
 -- name: forget_raw
--- The bytes of months before this one; the facts stay. Key of raw: (month, ...).
+-- The bytes of months before this one; the facts stay. Some at a time, so that a large month stops nobody; by primary
+-- key, which begins with the month.
 DELETE FROM raw
- WHERE month < ?1;
+ WHERE rowid IN (SELECT rowid
+                   FROM raw
+                  WHERE month < :before
+                  LIMIT :most);
