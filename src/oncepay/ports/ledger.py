@@ -193,7 +193,7 @@ class Ledger(Protocol):
 
     # health
     async def forget_raw(self, before: int) -> None:
-        """Forget the raw bytes of months before ``before`` (yyyymm); the facts stay. Two processes may do it at once."""
+        """Forget the raw bytes of months before ``before`` (yyyymm); the facts stay. Safe to do twice at once."""
         ...
 
     async def ping(self) -> None:
