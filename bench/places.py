@@ -78,7 +78,7 @@ def cpu_s(processes: list[psutil.Process]) -> float:
 
 def rss_mb(processes: list[psutil.Process]) -> float:
     """Resident memory, MB."""
-    return sum(p.memory_info().rss for p in processes if p.is_running()) / 1e6
+    return float(sum(p.memory_info().rss for p in processes if p.is_running())) / 1e6
 
 
 class Town:

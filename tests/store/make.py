@@ -19,7 +19,13 @@ INSTALLATION = "installation-of-tests"
 def payment(order_no: str = "A-1", app: str = "shop", *, installation: str = INSTALLATION, **fields: Any) -> Payment:
     """A new open payment."""
     id_ = payment_id(installation, app, order_no)
-    known: dict[str, Any] = {"minor": 8800, "currency": "CNY", "subject": "tea", "created_ms": T0, "deadline_ms": T0 + 7_200_000}
+    known: dict[str, Any] = {
+        "minor": 8800,
+        "currency": "CNY",
+        "subject": "tea",
+        "created_ms": T0,
+        "deadline_ms": T0 + 7_200_000,
+    }
     return Payment(id=id_, app=app, order_no=order_no, **(known | fields))
 
 

@@ -37,7 +37,7 @@ def test_what_stands_once_passes(raw: bytes) -> None:
 @given(
     st.recursive(
         st.text(max_size=4) | st.integers(-9, 9),
-        lambda inner: st.lists(st.tuples(st.sampled_from(['a', 'b":', 'c']), inner), max_size=4),
+        lambda inner: st.lists(st.tuples(st.sampled_from(["a", 'b":', "c"]), inner), max_size=4),
         max_leaves=12,
     ),
     st.sampled_from([":", " :", ": "]),
