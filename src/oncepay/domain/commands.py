@@ -7,11 +7,12 @@ from oncepay.domain import errors
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import Capabilities
 from oncepay.domain.change import Amend, AskRefund, Close, Reopen, Start
-from oncepay.domain.desk import Desk, incoming, outgoing, unsettled
+from oncepay.domain.desk import Desk, incoming, unsettled
 from oncepay.domain.fingerprint import check_same_refund
-from oncepay.domain.ids import ATTEMPTS_MAX, ID_LENGTH, check_number, in_number
+from oncepay.domain.ids import ATTEMPTS_MAX, ID_LENGTH, check_number, in_number, out_number
 from oncepay.domain.money import check_amount
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund
+from oncepay.domain.settle import OUTSIDE_MARK, numbers_taken
 
 
 def start(desk: Desk, asked: Start) -> None:
@@ -23,7 +24,7 @@ def start(desk: Desk, asked: Start) -> None:
     open_ones = unsettled(payment)
     if any(_is_same(a, asked, desk.now_ms) for a in open_ones):
         return
-    if open_ones and not asked.force:
+    if open_ones and not (asked.force and payment.unclosable == "switch"):
         live = [a for a in open_ones if not a.superseded_ms]
         if not live:
             until_ms = max(a.expires_ms for a in open_ones)
@@ -106,6 +107,7 @@ def close(desk: Desk, asked: Close) -> None:
     if payment.status is PaymentStatus.PAID:
         raise errors.PaymentPaid(paid_ms=payment.paid_ms)
     if payment.status is PaymentStatus.CLOSED:
+        desk.set(if_paid=asked.if_paid)  # money may still come
         return
     desk.set(closing_ms=payment.closing_ms or desk.now_ms, if_paid=asked.if_paid)
 
@@ -156,7 +158,7 @@ def ask_refund(desk: Desk, asked: AskRefund) -> None:
     """Money back from what is kept, never from surplus. The amount is reserved from now on."""
     payment = desk.payment
     check_number(asked.refund_no, "refund_no")
-    known = payment.refund(asked.refund_no)
+    known = payment.refund(asked.refund_no) or _claim(desk, asked.refund_no)
     if known is not None:
         check_same_refund(known, asked.minor)
         return
@@ -167,20 +169,29 @@ def ask_refund(desk: Desk, asked: AskRefund) -> None:
     if paying is None:
         raise errors.PaymentUnpaid
     capabilities = desk.policy[paying.channel]
-    if desk.now_ms > payment.paid_ms + capabilities.refund_window_ms:
+    if desk.now_ms > (paying.moved_ms or payment.paid_ms) + capabilities.refund_window_ms:
         days = capabilities.refund_window_ms // 86_400_000
         raise errors.RefundTooLate(f"{paying.channel} takes refunds for {days} days", paid_ms=payment.paid_ms)
     if asked.minor > payment.kept:
         raise errors.RefundTooLarge(
             f"minor is {asked.minor}, {payment.kept} is kept", field="minor", kept_minor=payment.kept
         )
-    counted = [r for r in payment.refunds if r.of == paying.no and r.origin is not Origin.OUTSIDE]
-    numbers = outgoing(payment, of=paying.no)
-    if max(len(counted), len(numbers)) >= capabilities.refund_count:
+    if numbers_taken(payment, paying.no) >= capabilities.refund_count:
         raise errors.RefundsSpent(f"{paying.channel} takes {capabilities.refund_count} refunds of one payment")
     desk.add_refund(
         Refund(refund_no=asked.refund_no, minor=asked.minor, of=paying.no, created_ms=desk.now_ms, note=asked.note)
     )
+
+
+def _claim(desk: Desk, refund_no: str) -> Refund | None:
+    """A refund of this very number whose row was lost, and whose money was then seen to go out: it is this one. Its
+    number says so, for it is a hash of the refund's."""
+    number = out_number(desk.payment.id, refund_no, 0)
+    lost, attempt = desk.payment.refund(OUTSIDE_MARK + number), desk.payment.attempt(number)
+    if lost is None or attempt is None:
+        return None
+    desk.set_attempt(attempt, refund_no=refund_no)
+    return desk.set_refund(lost, refund_no=refund_no, origin=Origin.APP)
 
 
 def _why_unpaid(payment: Payment) -> str:

@@ -19,6 +19,7 @@ from oncepay.domain.change import (
     Input,
     Reopen,
     Start,
+    Step,
     StepKind,
     Tick,
 )
@@ -28,7 +29,7 @@ from oncepay.domain.hear import hear
 from oncepay.domain.money import check_amount
 from oncepay.domain.payment import Payment
 from oncepay.domain.plan import RAISE_AFTER_MS, RAISE_OUT_AFTER_MS, plan
-from oncepay.domain.settle import begin_refund, close_if_over
+from oncepay.domain.settle import add_try, close_if_over, may_try
 from oncepay.domain.snapshot import changes, snapshot
 
 
@@ -52,6 +53,8 @@ def decide(payment: Payment, asked: Input, policy: Policy, now_ms: int) -> Chang
         case Hear():
             hear(desk, asked)
         case Begin():
+            if _is_stale(payment, asked.step, now_ms):
+                return None
             _begin(desk, asked)
         case Start():
             commands.start(desk, asked)
@@ -91,11 +94,23 @@ def _change(desk: Desk, before: Payment) -> Change:
     )
 
 
+def _is_stale(payment: Payment, step: Step, now_ms: int) -> bool:
+    """Whether the world went on since the step was planned: then its call must not be made."""
+    attempt = payment.attempt(step.number)
+    if step.kind is StepKind.REFUND and attempt is None:
+        return not may_try(payment, step.refund_no)
+    if attempt is None:
+        return True
+    if step.kind is StepKind.PREPAY:
+        return attempt.settled or now_ms >= end_ms(payment, attempt)
+    return attempt.settled and step.kind in {StepKind.CLOSE, StepKind.REFUND}
+
+
 def _begin(desk: Desk, begun: Begin) -> None:
     step = begun.step
     attempt = desk.payment.attempt(step.number)
     if attempt is None:
-        begin_refund(desk, step.refund_no, step.number, begun.until_ms)
+        add_try(desk, step.refund_no, step.number, until_ms=begun.until_ms)
         return
     if attempt.until_ms > desk.now_ms:
         raise Busy("a call for this attempt is in flight", until_ms=attempt.until_ms)

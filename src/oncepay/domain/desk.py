@@ -81,6 +81,11 @@ def outgoing(payment: Payment, *, of: str = "", refund_no: str = "") -> list[Att
     ]
 
 
+def in_doubt(payment: Payment, *, of: str = "", refund_no: str = "") -> list[Attempt]:
+    """Attempts out whose outcome is open: of one attempt in, or of one refund."""
+    return [a for a in outgoing(payment, of=of, refund_no=refund_no) if not a.settled]
+
+
 def end_ms(payment: Payment, attempt: Attempt) -> int:
     """From when on an attempt in is no longer wanted: superseded, payment closing, closed or paid, or expired."""
     ends = (attempt.superseded_ms, payment.closing_ms, payment.closed_ms, payment.paid_ms, attempt.expires_ms)

@@ -3,24 +3,26 @@ and the first one later than the last call is next, so a process that slept does
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from oncepay.domain.attempt import Attempt, Call, Fact, Reason, Status
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Policy, S
 from oncepay.domain.change import Step, StepKind
-from oncepay.domain.desk import end_ms, incoming, never_sent, outgoing, unsettled
-from oncepay.domain.ids import out_number
+from oncepay.domain.desk import end_ms, in_doubt, incoming, never_sent, outgoing, unsettled
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
-from oncepay.domain.settle import SURPLUS_TRIES_MAX
+from oncepay.domain.settle import SURPLUS_TRIES_MAX, free_number
 
 # Gaps before prepay call n (0 is the first): at once on the second host, then a little later each time.
 PREPAY_GAPS_MS: Final = (0, 0, 2 * S, 5 * S, 15 * S)
-# Offsets of query-and-close rounds from the moment an attempt is no longer wanted; the last days are the slow tail.
+# Offsets of query-and-close rounds from the moment an attempt is no longer wanted; the last days are the slow tail,
+# and whatever is in doubt still is asked at twice the distance each time.
 END_AT_MS: Final = (
     200, 1 * S, 5 * S, 30 * S, 150 * S, 5 * MIN, 450 * S, 10 * MIN, 30 * MIN, 1 * H, 2 * H, 4 * H, 8 * H, 16 * H,
     *(n * DAY for n in range(1, 8)),
 )  # fmt: skip
+ABSENT_SLOW_MS: Final = 30 * MIN
+SAID_SLACK_MS: Final = 2 * S  # channels sign their time in whole seconds
 RAISE_AFTER_MS: Final = 1 * H  # an attempt that is no longer wanted and still not settled
 RAISE_OUT_AFTER_MS: Final = 1 * DAY  # a refund whose outcome is still open
 
@@ -85,32 +87,43 @@ def _end(a: Attempt, capabilities: Capabilities, end: int) -> Iterator[Step]:
     """Query, close, query once more; and so on, more and more slowly, until the channel has said how it ended."""
     if a.asked_ms < end or a.asked not in {Call.QUERY, Call.CLOSE}:
         yield Step(kind=StepKind.QUERY, at_ms=max(end, a.until_ms), number=a.no, why="it is no longer wanted")
-    elif a.asked is Call.QUERY and capabilities.closes:
+        return
+    absent = a.fact is Fact.ABSENT  # then there is nothing to close
+    if a.asked is Call.QUERY and capabilities.closes and not absent:
         yield Step(kind=StepKind.CLOSE, at_ms=max(a.asked_ms, a.until_ms), number=a.no, why="it is no longer wanted")
-    else:
-        at_ms = _next(END_AT_MS, end, a.asked_ms)
-        if at_ms:
-            yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="how it ended is not known")
+        return
+    offsets = _absent_offsets(a, capabilities, end) if absent else END_AT_MS
+    at_ms = _next_or_doubled(offsets, end, a.asked_ms)
+    yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="how it ended is not known")
+
+
+def _absent_offsets(a: Attempt, capabilities: Capabilities, end: int) -> list[int]:
+    """Absent says nothing before the attempt's expiry and the margin have passed, and has to be said twice then; till
+    then, and if it is not, a slow look: a form that somebody still has open may yet be paid."""
+    sure = a.expires_ms + capabilities.absent_margin_ms - end
+    twice = sure + capabilities.absent_apart_ms + SAID_SLACK_MS
+    return sorted([sure, twice, *(o for o in END_AT_MS if o >= ABSENT_SLOW_MS and not sure <= o <= twice)])
 
 
 def _for_refunds(payment: Payment, policy: Policy) -> Iterator[Step]:
     """Refunds of one attempt go one at a time, surplus first."""
-    reversed_numbers = dict.fromkeys(r.of for r in payment.refunds if r.status is RefundStatus.OPEN)
-    for of in reversed_numbers:
+    if not payment.refunds:
+        return
+    waiting = [r.of for r in payment.refunds if r.status is RefundStatus.OPEN]
+    for of in dict.fromkeys([*waiting, *(a.of for a in in_doubt(payment))]):
         paying = payment.attempt(of)
         if paying is None:
             continue
         capabilities = policy[paying.channel]
-        outs = outgoing(payment, of=of)
-        in_doubt = [a for a in outs if not a.settled]
-        if in_doubt:
-            for attempt in in_doubt:
+        doubtful = in_doubt(payment, of=of)
+        if doubtful:
+            for attempt in doubtful:
                 yield from _follow_refund(attempt, capabilities)
             continue
-        last_ms = max((a.created_ms for a in outs), default=None)
-        waiting = [r for r in payment.refunds if r.of == of and r.status is RefundStatus.OPEN]
-        waiting.sort(key=lambda r: r.origin is not Origin.SURPLUS)
-        for refund in waiting:
+        last_ms = max((a.created_ms for a in outgoing(payment, of=of)), default=None)
+        open_ones = [r for r in payment.refunds if r.of == of and r.status is RefundStatus.OPEN]
+        open_ones.sort(key=lambda r: r.origin is not Origin.SURPLUS)
+        for refund in open_ones:
             yield from _next_try(payment, refund, last_ms, capabilities)
 
 
@@ -128,17 +141,10 @@ def _next_try(payment: Payment, refund: Refund, last_ms: int | None, capabilitie
     yield Step(
         kind=StepKind.REFUND,
         at_ms=at_ms,
-        number=_free_number(payment, refund.refund_no, len(tries)),
+        number=free_number(payment, refund.refund_no),
         refund_no=refund.refund_no,
         why="the refund's next try" if tries else "the refund was asked for",
     )
-
-
-def _free_number(payment: Payment, refund_no: str, try_: int) -> str:
-    """Five characters of hash can meet another refund's; then the next one."""
-    while payment.attempt(number := out_number(payment.id, refund_no, try_)) is not None:
-        try_ += 1
-    return number
 
 
 def _follow_refund(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
@@ -148,19 +154,24 @@ def _follow_refund(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
             kind=StepKind.REFUND, at_ms=a.asked_ms, number=a.no, refund_no=a.refund_no, why="the channel never got it"
         )
     else:
-        at_ms = _next(capabilities.refund_query_at_ms, a.created_ms, a.asked_ms)
-        if at_ms:
-            yield Step(
-                kind=StepKind.QUERY_REFUND,
-                at_ms=max(at_ms, a.until_ms),
-                number=a.no,
-                refund_no=a.refund_no,
-                why="how the refund ended is not known",
-            )
+        at_ms = _next_or_doubled(capabilities.refund_query_at_ms, a.created_ms, a.asked_ms)
+        yield Step(
+            kind=StepKind.QUERY_REFUND,
+            at_ms=max(at_ms, a.until_ms),
+            number=a.no,
+            refund_no=a.refund_no,
+            why="how the refund ended is not known",
+        )
     if not a.raised:
         yield Step(kind=StepKind.TICK, at_ms=a.created_ms + RAISE_OUT_AFTER_MS, number=a.no, why="a person must look")
 
 
-def _next(offsets: Iterable[int], start_ms: int, asked_ms: int) -> int:
+def _next_or_doubled(offsets: Sequence[int], start_ms: int, asked_ms: int) -> int:
+    """As ``_next``; past the timetable's end ever more rarely, so that nothing is given up while it is in doubt, not
+    even by a process that slept through all of it."""
+    return _next(offsets, start_ms, asked_ms) or start_ms + 2 * (asked_ms - start_ms)
+
+
+def _next(offsets: Sequence[int], start_ms: int, asked_ms: int) -> int:
     """The first offset that is due after the last call; 0 when the timetable is used up."""
     return next((start_ms + offset for offset in offsets if start_ms + offset > asked_ms), 0)

@@ -3,13 +3,16 @@ itself, exactly once, by the road it came."""
 
 from __future__ import annotations
 
+import msgspec
+
 from oncepay.domain.attempt import Attempt, Call, Direction, Reason
-from oncepay.domain.desk import Desk, outgoing, unsettled
-from oncepay.domain.ids import ID_LENGTH
+from oncepay.domain.desk import Desk, in_doubt, outgoing, unsettled
+from oncepay.domain.ids import ID_LENGTH, out_number
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
 
 SURPLUS_TRIES_MAX = 30
 SURPLUS_MARK = "surplus:"  # an app's refund_no cannot hold a colon
+OUTSIDE_MARK = "outside:"
 
 
 def money_in(desk: Desk, number: str) -> None:
@@ -45,14 +48,36 @@ def _pays(payment: Payment, attempt: Attempt) -> bool:
         return False
     if payment.status is PaymentStatus.OPEN:
         return not (payment.closing_ms and payment.if_paid == "refund")
-    return payment.status is PaymentStatus.CLOSED and payment.late == "accept"
+    # closed: what the app said when it closed stands; otherwise its policy
+    return payment.late == "accept" and payment.if_paid != "refund"
 
 
-def money_out(desk: Desk, refund_no: str) -> None:
-    """A refund's attempt succeeded: the refund is done, whatever was thought of it before."""
-    refund = desk.payment.refund(refund_no)
-    if refund is not None and refund.status is not RefundStatus.DONE:
-        desk.set_refund(refund, status=RefundStatus.DONE, settled_ms=desk.now_ms, why="")
+def money_out(desk: Desk, number: str) -> None:
+    """A refund's attempt succeeded: the refund is done, whatever was thought of it before. If another number of the
+    same refund had succeeded already, this is more money that went out than anybody asked for."""
+    attempt = desk.payment.attempt(number)
+    refund = desk.payment.refund(attempt.refund_no) if attempt else None
+    if attempt is None or refund is None:
+        return
+    if refund.status is not RefundStatus.DONE:
+        desk.set_refund(refund, status=RefundStatus.DONE, minor=attempt.minor, settled_ms=desk.now_ms, why="")
+        return
+    outside = msgspec.structs.replace(
+        refund,
+        refund_no=OUTSIDE_MARK + number,
+        minor=attempt.minor,
+        origin=Origin.OUTSIDE,
+        created_ms=desk.now_ms,
+        settled_ms=desk.now_ms,
+    )
+    desk.set_attempt(attempt, refund_no=outside.refund_no)
+    desk.add_refund(outside)
+    desk.raise_case(
+        "refunded_too_much",
+        f"{attempt.channel} carried out refund {refund.refund_no} twice: {number} was over and went out all the same.",
+        number=number,
+        minor=attempt.minor,
+    )
 
 
 def refund_over(desk: Desk, number: str) -> None:
@@ -93,14 +118,34 @@ def close_if_over(desk: Desk) -> None:
         desk.set(status=PaymentStatus.CLOSED, closed_ms=desk.now_ms, expired=not payment.closing_ms)
 
 
-def begin_refund(desk: Desk, refund_no: str, number: str, until_ms: int) -> None:
-    """The intent of a refund's next try: a new number, called once."""
+def free_number(payment: Payment, refund_no: str) -> str:
+    """The number of a refund's next try. Five characters of hash can meet another refund's; then the next one."""
+    try_ = len(outgoing(payment, refund_no=refund_no))
+    while payment.attempt(number := out_number(payment.id, refund_no, try_)) is not None:
+        try_ += 1
+    return number
+
+
+def numbers_taken(payment: Payment, of: str) -> int:
+    """How many numbers the refunds of an attempt have used, or are sure to use: the channel counts them."""
+    waiting = (r for r in payment.refunds if r.of == of and r.status is RefundStatus.OPEN)
+    return len(outgoing(payment, of=of)) + sum(not outgoing(payment, refund_no=r.refund_no) for r in waiting)
+
+
+def may_try(payment: Payment, refund_no: str) -> bool:
+    """Whether a new number may be called for a refund: it is open, and no number of its attempt is in doubt."""
+    refund = payment.refund(refund_no)
+    return refund is not None and refund.status is RefundStatus.OPEN and not in_doubt(payment, of=refund.of)
+
+
+def add_try(desk: Desk, refund_no: str, number: str, *, until_ms: int = 0) -> Attempt:
+    """A refund's next try: a new number, called once; in flight until ``until_ms``, 0 if nobody waits for it."""
     refund = desk.payment.refund(refund_no)
     reversed_ = desk.payment.attempt(refund.of) if refund else None
     if refund is None or reversed_ is None:
         message = f"no refund {refund_no} of a known attempt"
         raise ValueError(message)
-    desk.add_attempt(
+    return desk.add_attempt(
         Attempt(
             no=number,
             direction=Direction.OUT,

@@ -60,6 +60,12 @@ def _refund(refund: Refund) -> dict[str, Any]:
     }
 
 
+def _paying(payment: Payment) -> tuple[str, int]:
+    """What may still be learned of money that paid."""
+    paying = payment.attempt(payment.paid_by)
+    return (paying.trade_no, paying.moved_ms) if paying else ("", 0)
+
+
 def changes(before: Payment, after: Payment) -> tuple[str, ...]:
     """The words for what an app can see that is not as it was, in the order of the story."""
     words: list[str] = []
@@ -67,6 +73,8 @@ def changes(before: Payment, after: Payment) -> tuple[str, ...]:
         words.append("reopened" if after.status is PaymentStatus.OPEN else after.status.value)
     elif after.closing_ms and not before.closing_ms:
         words.append("closing")
+    elif before.paid_by and _paying(before) != _paying(after):
+        words.append("paid.detail")
     if (before.minor, before.deadline_ms) != (after.minor, after.deadline_ms) and "reopened" not in words:
         words.append("amended")
     known = {refund.refund_no: refund for refund in before.refunds}

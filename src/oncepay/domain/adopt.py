@@ -1,0 +1,154 @@
+"""What a channel tells us of that our rows do not know: an attempt or a refund whose row was lost, and money that went
+out without us. Money that moved is never dropped: what fits nothing is a case."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from oncepay.domain.attempt import Attempt, Direction, Fact, Status
+from oncepay.domain.change import Evidence, Hear
+from oncepay.domain.desk import Desk, in_doubt, incoming
+from oncepay.domain.ids import ID_LENGTH
+from oncepay.domain.payment import Origin, Refund, RefundStatus
+from oncepay.domain.settle import OUTSIDE_MARK, add_try, free_number
+
+_NOTHING: Final = frozenset({Fact.ABSENT, Fact.SILENT})
+
+
+def adopt_in(desk: Desk, evidence: Evidence, heard: Hear) -> Attempt | None:
+    """A known payment with an unknown suffix: the row was lost, the money may not be. As good as shown, and no longer
+    wanted. Not from an account that the payment is not paid by: that money never reached ours."""
+    if evidence.fact in _NOTHING:
+        return None
+    payment = desk.payment
+    if evidence.number[:ID_LENGTH] != payment.id or evidence.wrong:
+        raise_wrong(desk, evidence, evidence.wrong or "its number is of no attempt of this payment")
+        return None
+    accounts = {(a.channel, a.account) for a in incoming(payment)}
+    if accounts and (heard.channel, heard.account) not in accounts:
+        raise_wrong(desk, evidence, f"no attempt is paid to {heard.channel} {heard.account}")
+        return None
+    return desk.add_attempt(
+        Attempt(
+            no=evidence.number,
+            channel=heard.channel,
+            account=heard.account,
+            minor=payment.minor if evidence.minor is None else evidence.minor,
+            currency=evidence.currency or payment.currency,
+            created_ms=desk.now_ms,
+            expires_ms=max(payment.deadline_ms, desk.now_ms),
+            calls=1,
+            shown_ms=desk.now_ms,
+            superseded_ms=desk.now_ms,
+        )
+    )
+
+
+def adopt_out(desk: Desk, evidence: Evidence, heard: Hear) -> Attempt | None:
+    """A number that a refund of ours would get next is that refund: its row was lost, and another number would send
+    the money twice. Any other went out without us, and is recorded here."""
+    if evidence.fact in _NOTHING:
+        return None
+    for refund in desk.payment.refunds:
+        if refund.status is RefundStatus.OPEN and free_number(desk.payment, refund.refund_no) == evidence.number:
+            return add_try(desk, refund.refund_no, evidence.number)
+    if evidence.fact is Fact.MOVED:
+        _outside(desk, evidence, heard)
+    return None
+
+
+def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
+    """Money that went out without us, recorded once it is out, even past the ceiling."""
+    reversed_ = desk.payment.attempt(evidence.of)
+    wrong = evidence.wrong
+    if not wrong and (reversed_ is None or not reversed_.incoming):
+        wrong = f"it reverses {evidence.of or 'nothing'}, which is no attempt of this payment"
+    if reversed_ is None or wrong:
+        raise_wrong(desk, evidence, wrong)
+        return
+    if (heard.channel, heard.account) != (reversed_.channel, reversed_.account):
+        wrong = f"it comes from {heard.channel} {heard.account}, not {reversed_.channel} {reversed_.account}"
+    elif evidence.minor is None or evidence.minor < 1:
+        wrong = "it says that money went back and not how much"
+    elif evidence.currency not in {None, reversed_.currency}:
+        wrong = f"currency is {evidence.currency}, not {reversed_.currency}"
+    if evidence.minor is None or wrong:
+        raise_wrong(desk, evidence, wrong)
+        return
+    now_ms = desk.now_ms
+    refund_no = OUTSIDE_MARK + evidence.number
+    desk.add_attempt(
+        Attempt(
+            no=evidence.number,
+            direction=Direction.OUT,
+            channel=heard.channel,
+            account=heard.account,
+            minor=evidence.minor,
+            currency=reversed_.currency,
+            created_ms=now_ms,
+            refund_no=refund_no,
+            of=reversed_.no,
+            status=Status.SUCCEEDED,
+            settled_ms=now_ms,
+            trade_no=evidence.trade_no,
+            moved_ms=evidence.channel_ms or now_ms,
+        )
+    )
+    desk.add_refund(
+        Refund(
+            refund_no=refund_no,
+            minor=evidence.minor,
+            of=reversed_.no,
+            created_ms=now_ms,
+            origin=Origin.OUTSIDE,
+            status=RefundStatus.DONE,
+            settled_ms=now_ms,
+        )
+    )
+    desk.evidence.append(evidence)
+    _make_room(desk, reversed_)
+
+
+def _make_room(desk: Desk, reversed_: Attempt) -> None:
+    """Somebody else sent back what we were about to: send only what is left. What may already be on its way is not
+    ours to stop; a person must look."""
+    over = _reserved(desk, reversed_.no) - reversed_.minor
+    for refund in reversed(desk.payment.refunds):
+        if over <= 0:
+            return
+        if refund.of != reversed_.no or refund.status is not RefundStatus.OPEN:
+            continue
+        if in_doubt(desk.payment, refund_no=refund.refund_no):
+            continue
+        over -= refund.minor
+        if refund.origin is Origin.APP:
+            desk.set_refund(refund, status=RefundStatus.FAILED, settled_ms=desk.now_ms, why="outside")
+        elif over < 0:
+            desk.set_refund(refund, minor=-over)
+        else:
+            desk.set_refund(refund, status=RefundStatus.DONE, settled_ms=desk.now_ms, why="outside")
+    if over > 0:
+        desk.raise_case(
+            "refunded_too_much",
+            f"More went back of {reversed_.no} than was paid, or is about to: money went out without us.",
+            number=reversed_.no,
+            minor=over,
+        )
+
+
+def _reserved(desk: Desk, of: str) -> int:
+    return sum(r.minor for r in desk.payment.refunds if r.of == of and r.status is not RefundStatus.FAILED)
+
+
+def raise_wrong(desk: Desk, evidence: Evidence, wrong: str) -> None:
+    """A validly signed message whose content fits nothing here: a case, and nothing is changed."""
+    desk.raise_case(
+        "wrong_content",
+        f"A validly signed message about {evidence.number} does not fit this payment: {wrong}. Nothing was changed.",
+        number=evidence.number,
+        wrong=wrong,
+        trade_no=evidence.trade_no,
+    )
+    desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong))
