@@ -1,0 +1,1 @@
+"""What the centre proves itself with, shipped so that its users can, too."""

@@ -1,0 +1,449 @@
+"""A bounded exploration of the core: every order of steps, facts, payers, commands and crashes in one small world.
+
+The world is one payment with two ways to pay, a refund, a channel that keeps books, and budgets for what may go wrong.
+``decide`` and ``plan`` are the real ones. Time is a number that jumps to whatever is due next. Each state is judged by
+the channel's books alone, and from each state the world must still be able to end right.
+
+    python -m oncepay.testing.explore
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.domain import errors
+from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road
+from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
+from oncepay.domain.change import AskRefund, Begin, Close, Credential, Evidence, Hear, Start, StepKind, Tick
+from oncepay.domain.decide import create, decide
+from oncepay.domain.payment import Late, Origin, Payment, PaymentStatus, RefundStatus, Unclosable
+from oncepay.domain.plan import plan
+
+T0: Final = 1_800_000_000_000
+OWED: Final = 100
+CAPABILITIES: Final = Capabilities(
+    methods={"a": Method(credential="qr"), "b": Method(credential="qr")},
+    currencies=frozenset({"CNY"}),
+    query_at_ms=(10 * S,),
+    again_at_ms=(10 * MIN,),
+    again_closed_at_ms=(1 * MIN,),
+    refund_query_at_ms=(2 * S, 1 * H, 2 * DAY, 9 * DAY),
+    refund_retry_at_ms=(1 * H, 6 * H),
+)
+POLICY: Final = {"x": CAPABILITIES}
+
+
+class Flight(msgspec.Struct, frozen=True):
+    """A call whose intent is committed: ``going`` towards the channel, or its answer ``coming`` back."""
+
+    call: Call
+    number: str
+    answer: Evidence | None = None
+
+
+class World(msgspec.Struct, frozen=True):
+    """One state. ``orders`` and ``backs`` are the channel's books: what it knows of a number."""
+
+    payment: Payment
+    now_ms: int
+    orders: tuple[tuple[str, str], ...] = ()  # number -> unpaid, paid, closed
+    backs: tuple[tuple[str, str, int, str], ...] = ()  # number, of, minor, accepted | closed
+    told: tuple[str, ...] = ()  # numbers with a notification on its way
+    flight: Flight | None = None
+    faults: int = 0  # answers and calls that may still be lost, notifications that may never come
+    crashes: int = 0
+    payers: int = 2
+    late_payers: int = 0  # whose money the channel takes although it closed the order
+    wishes: tuple[str, ...] = ()  # what the app may still ask for
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What may go wrong in a world, and what its app may ask for."""
+
+    faults: int = 1
+    crashes: int = 1
+    payers: int = 2
+    late_payers: int = 0  # with a lost notification, only the daily statement would tell; so not together with faults
+    wishes: tuple[str, ...] = ("b", "close", "refund")
+    late: Late = "refund"
+    unclosable: Unclosable = "switch"
+    states_max: int = 2_000_000
+
+
+class Failure(Exception):
+    """A promise that does not hold, with the shortest story that breaks it."""
+
+    def __init__(self, why: str, story: list[str]) -> None:
+        super().__init__("\n".join([why, *(f"  {n}. {line}" for n, line in enumerate(story, 1))]))
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What an exploration saw."""
+
+    states: int
+    transitions: int
+    depth: int
+    ends: int
+    seconds: float
+
+
+def begin_with(budget: Budget) -> World:
+    """A payment whose first attempt's intent is committed and whose call is on its way."""
+    payment = Payment(
+        id="P" * 26,
+        app="shop",
+        order_no="1",
+        minor=OWED,
+        currency="CNY",
+        subject="",
+        created_ms=T0,
+        deadline_ms=T0 + 10 * MIN,
+        late=budget.late,
+        unclosable=budget.unclosable,
+    )
+    change = create(payment, _start("a", T0), POLICY, T0)
+    return World(
+        payment=change.payment,
+        now_ms=T0,
+        flight=Flight(Call.PREPAY, change.payment.attempts[0].no),
+        faults=budget.faults,
+        crashes=budget.crashes,
+        payers=budget.payers,
+        late_payers=budget.late_payers,
+        wishes=budget.wishes,
+    )
+
+
+def _start(method: str, now_ms: int, *, force: bool = False) -> Start:
+    until_ms = now_ms + CAPABILITIES.call_deadline_ms
+    return Start(channel="x", method=method, account="acc", same=method, force=force, call_until_ms=until_ms)
+
+
+# -- what may happen next ----------------------------------------------------------------------------------------
+
+
+def moves(world: World) -> Iterator[tuple[str, World]]:
+    """Every thing that may happen in a state, with the state after it."""
+    yield from _in_flight(world) if world.flight else _on_time(world)
+    yield from _outside(world)
+    yield from _wishes(world)
+
+
+def _in_flight(world: World) -> Iterator[tuple[str, World]]:
+    flight = world.flight
+    assert flight is not None
+    name = f"{flight.call} of {_short(flight.number)}"
+    if flight.answer is None:
+        after, answer = _serve(world, flight)
+        yield f"the channel takes the {name}", _replace(after, flight=Flight(flight.call, flight.number, answer))
+        if world.faults:
+            yield f"the {name} is lost on its way", _hear_silence(_replace(world, faults=world.faults - 1), flight)
+    else:
+        yield f"the {name} is answered: {flight.answer.fact}", _hear(world, flight.answer, flight)
+        if world.faults:
+            yield f"the answer to the {name} is lost", _hear_silence(_replace(world, faults=world.faults - 1), flight)
+    if world.crashes:
+        yield f"the process dies during the {name}", _replace(world, flight=None, crashes=world.crashes - 1)
+
+
+def _on_time(world: World) -> Iterator[tuple[str, World]]:
+    step = plan(world.payment, POLICY, world.now_ms)
+    if step is None:
+        return
+    now_ms = max(world.now_ms, step.at_ms)
+    world = _replace(world, now_ms=now_ms)
+    if step.kind is StepKind.TICK:
+        yield "time passes", _applied(world, Tick())
+        return
+    until_ms = now_ms + CAPABILITIES.call_deadline_ms
+    after = _applied(world, Begin(step=step, until_ms=until_ms))
+    flight = Flight(Call(step.kind.value), step.number)
+    yield f"{step.kind} of {_short(step.number)} is intended: {step.why}", _replace(after, flight=flight)
+
+
+def _outside(world: World) -> Iterator[tuple[str, World]]:
+    for number, state in world.orders:
+        attempt = world.payment.attempt(number)
+        if state == "unpaid" and world.payers and attempt is not None and attempt.shown_ms:
+            paid = _replace(world, orders=_put(world.orders, number, "paid"), payers=world.payers - 1)
+            yield f"a payer pays {_short(number)}", _replace(paid, told=(*world.told, number))
+        if state == "closed" and world.late_payers:
+            paid = _replace(world, orders=_put(world.orders, number, "paid"), late_payers=world.late_payers - 1)
+            yield f"a payer pays {_short(number)} though it is closed", _replace(paid, told=(*world.told, number))
+    for number in dict.fromkeys(world.told):
+        rest = list(world.told)
+        rest.remove(number)
+        after = _replace(world, told=tuple(rest))
+        yield f"a notification of {_short(number)} arrives", _hear(after, _moved(number, Road.NOTIFICATION), None)
+        if world.faults:
+            yield f"a notification of {_short(number)} is lost", _replace(after, faults=world.faults - 1)
+
+
+def _wishes(world: World) -> Iterator[tuple[str, World]]:
+    for wish in world.wishes:
+        rest = tuple(w for w in world.wishes if w != wish)
+        try:
+            if wish == "close":
+                yield "the app closes", _replace(_applied(world, Close()), wishes=rest)
+            elif wish == "refund":
+                asked = AskRefund(refund_no="r", minor=60)
+                yield "the app refunds 60", _replace(_applied(world, asked), wishes=rest)
+            elif world.flight is None:
+                yield from _switch(world, wish, rest)
+        except errors.OncepayError:
+            continue
+
+
+def _switch(world: World, method: str, rest: tuple[str, ...]) -> Iterator[tuple[str, World]]:
+    after = _applied(world, _start(method, world.now_ms, force=world.payment.unclosable == "switch"))
+    new = [a for a in after.payment.attempts if world.payment.attempt(a.no) is None]
+    if new:
+        flight = Flight(Call.PREPAY, new[0].no)
+        yield (
+            f"the app switches to {method} although the first is not over",
+            _replace(after, flight=flight, wishes=rest),
+        )
+    try:
+        polite = _applied(world, _start(method, world.now_ms))
+    except errors.AttemptLive:
+        return
+    started = [a for a in polite.payment.attempts if world.payment.attempt(a.no) is None]
+    if started:
+        yield f"the app starts {method}", _replace(polite, flight=Flight(Call.PREPAY, started[0].no), wishes=rest)
+    elif polite.payment != world.payment:
+        yield f"the app wants {method}: the first is superseded", polite
+
+
+# -- the channel -------------------------------------------------------------------------------------------------
+
+
+def _serve(world: World, flight: Flight) -> tuple[World, Evidence]:
+    """What the channel does and says. It takes any refund: that none is too many is ours to see to."""
+    number, call = flight.number, flight.call
+    state = dict(world.orders).get(number, "absent")
+    if call is Call.PREPAY:
+        if state in {"absent", "unpaid"}:
+            return _replace(world, orders=_put(world.orders, number, "unpaid")), _said(number, Fact.PENDING, call)
+        return world, _said(number, Fact.SILENT, call)
+    if call is Call.QUERY:
+        if state == "paid":
+            return world, _moved(number, Road.QUERY, call)
+        said = {"absent": Fact.ABSENT, "unpaid": Fact.PENDING, "closed": Fact.OVER}[state]
+        return world, _said(number, said, call)
+    if call is Call.CLOSE:
+        if state == "paid":
+            return world, _said(number, Fact.SILENT, call)
+        if state == "absent":
+            return world, _said(number, Fact.ABSENT, call)
+        return _replace(world, orders=_put(world.orders, number, "closed")), _said(number, Fact.OVER, call)
+    return _serve_refund(world, number, call)
+
+
+def _serve_refund(world: World, number: str, call: Call) -> tuple[World, Evidence]:
+    known = next((back for back in world.backs if back[0] == number), None)
+    attempt = world.payment.attempt(number)
+    assert attempt is not None
+    if known is None and call is Call.QUERY_REFUND:
+        return world, _said(number, Fact.ABSENT, call, out=attempt.of)
+    if known is None:
+        backs = (*world.backs, (number, attempt.of, attempt.minor, "accepted"))
+        return _replace(world, backs=backs), _said(number, Fact.PENDING, call, out=attempt.of)
+    fact = Fact.MOVED if call is Call.QUERY_REFUND else Fact.PENDING
+    return world, _said(number, fact, call, out=attempt.of, minor=known[2])
+
+
+def _said(number: str, fact: Fact, call: Call, *, out: str = "", minor: int | None = None) -> Evidence:
+    return Evidence(
+        number=number,
+        fact=fact,
+        road=Road.QUERY if call in {Call.QUERY, Call.QUERY_REFUND} else Road.REPLY,
+        direction=Direction.OUT if out else Direction.IN,
+        call=call,
+        reason=Reason.CLOSED if fact is Fact.OVER else Reason.NONE,
+        of=out,
+        minor=minor,
+        currency="CNY" if minor is not None else None,
+    )
+
+
+def _moved(number: str, road: Road, call: Call | None = None) -> Evidence:
+    return Evidence(number=number, fact=Fact.MOVED, road=road, call=call, minor=OWED, currency="CNY", trade_no=number)
+
+
+# -- applying ----------------------------------------------------------------------------------------------------
+
+
+def _applied(world: World, asked: Any) -> World:
+    change = decide(world.payment, asked, POLICY, world.now_ms)
+    return world if change is None else _replace(world, payment=change.payment)
+
+
+def _hear(world: World, evidence: Evidence, flight: Flight | None) -> World:
+    credential = None
+    if flight is not None and flight.call is Call.PREPAY and evidence.fact is Fact.PENDING:
+        credential = Credential(body="{}", until_ms=world.now_ms + 2 * H)
+    answers = flight.number if flight else ""
+    heard = Hear(evidence=(evidence,), channel="x", account="acc", answers=answers, credential=credential)
+    after = _applied(world, heard)
+    return after if flight is None else _replace(after, flight=None)
+
+
+def _hear_silence(world: World, flight: Flight) -> World:
+    attempt = world.payment.attempt(flight.number)
+    out = attempt.of if attempt else ""
+    return _hear(world, _said(flight.number, Fact.SILENT, flight.call, out=out), flight)
+
+
+def _replace(world: World, **fields: Any) -> World:
+    return msgspec.structs.replace(world, **fields)
+
+
+def _put(orders: tuple[tuple[str, str], ...], number: str, state: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({**dict(orders), number: state}.items()))
+
+
+def _short(number: str) -> str:
+    return number[26:] or number
+
+
+# -- judging -----------------------------------------------------------------------------------------------------
+
+
+def wrong(world: World) -> str:
+    """The promise that a state breaks, by the channel's books; "" if none."""
+    payment, orders = world.payment, dict(world.orders)
+    if payment.status is PaymentStatus.PAID and orders.get(payment.paid_by) != "paid":
+        return "it is paid and the channel has no money"
+    for number, state in world.orders:
+        back = sum(minor for _, of, minor, how in world.backs if of == number and how != "closed")
+        if back > (OWED if state == "paid" else 0):
+            return f"{back} went back of {_short(number)}, on which {OWED if state == 'paid' else 0} was paid"
+    for refund in payment.refunds:
+        tries = [a.no for a in payment.attempts if a.refund_no == refund.refund_no]
+        if sum(1 for number, *_, how in world.backs if number in tries and how != "closed") > 1:
+            return f"refund {refund.refund_no} was carried out twice"
+    return ""
+
+
+def ended(world: World) -> bool:
+    """Nothing is under way, everything is known, and what is kept is what should be."""
+    payment = world.payment
+    if world.flight or world.told or any(not a.settled for a in payment.attempts):
+        return False
+    if any(r.status is RefundStatus.OPEN for r in payment.refunds) or payment.status is PaymentStatus.OPEN:
+        return False
+    held = sum(OWED for _, state in world.orders if state == "paid") - sum(
+        m for _, _, m, how in world.backs if how != "closed"
+    )
+    asked = sum(r.minor for r in payment.refunds if r.origin is Origin.APP and r.status is RefundStatus.DONE)
+    return held == (OWED - asked if payment.status is PaymentStatus.PAID else 0)
+
+
+def _key(world: World) -> bytes:
+    """Two states with the same future are one: times count from now, the far past is all alike."""
+    now_ms = world.now_ms
+
+    def relative(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                k: (max(v - now_ms, -20 * DAY) if v else 0) if k.endswith("_ms") else relative(v)
+                for k, v in value.items()
+                if k not in {"rev", "version", "now_ms", "credential", "words"}
+            }
+        if isinstance(value, list | tuple):
+            return [relative(v) for v in value]
+        return value
+
+    return msgspec.json.encode(relative(msgspec.to_builtins(world)))
+
+
+def explore(budget: Budget, say: Callable[[str], None] = lambda _: None) -> Found:
+    """Walk every reachable state. Raises Failure with the shortest story when a promise is broken in one, or when
+    one can never end right."""
+    started = time.perf_counter()
+    first = begin_with(budget)
+    keys = {_key(first): 0}
+    came: list[tuple[int, str]] = [(-1, "the app creates a payment; the prepay is intended")]
+    before: list[list[int]] = [[]]
+    depth = [0]
+    ends: list[int] = []
+    transitions = 0
+    queue = deque([(0, first)])
+    while queue:
+        index, world = queue.popleft()
+        if broken := wrong(world):
+            raise Failure(broken, _story(came, index))
+        if ended(world):
+            ends.append(index)
+        for label, after in moves(world):
+            transitions += 1
+            key = _key(after)
+            known = keys.get(key)
+            if known is None:
+                known = keys[key] = len(came)
+                came.append((index, label))
+                before.append([])
+                depth.append(depth[index] + 1)
+                queue.append((known, after))
+                if known > budget.states_max:
+                    raise Failure(f"more than {budget.states_max} states", [])
+                if known % 50_000 == 0:
+                    say(f"{known} states, {len(queue)} to go, depth {depth[known]}")
+            before[known].append(index)
+    _all_can_end(came, before, ends)
+    return Found(len(came), transitions, max(depth), len(ends), round(time.perf_counter() - started, 1))
+
+
+def _all_can_end(came: list[tuple[int, str]], before: list[list[int]], ends: list[int]) -> None:
+    can = bytearray(len(came))
+    queue = deque(ends)
+    for index in ends:
+        can[index] = 1
+    while queue:
+        for index in before[queue.popleft()]:
+            if not can[index]:
+                can[index] = 1
+                queue.append(index)
+    stuck = can.find(0)
+    if stuck >= 0:
+        raise Failure(f"{can.count(0)} of {len(can)} states can never end right; the first:", _story(came, stuck))
+
+
+def _story(came: list[tuple[int, str]], index: int) -> list[str]:
+    lines = []
+    while index >= 0:
+        index, label = came[index]
+        lines.append(label)
+    return lines[::-1]
+
+
+BUDGETS: Final = {
+    "two attempts": Budget(wishes=("b",), faults=1, crashes=1),
+    "two attempts, patient": Budget(wishes=("b",), faults=1, crashes=1, unclosable="wait"),
+    "closing": Budget(wishes=("close",), faults=1, crashes=1, payers=1),
+    "late money": Budget(wishes=("close",), faults=0, crashes=2, payers=1, late_payers=1),
+    "late money accepted": Budget(wishes=("close",), faults=0, crashes=1, late_payers=1, late="accept"),
+    "a refund": Budget(wishes=("refund",), faults=2, crashes=2, payers=1),
+    "all of it": Budget(faults=1, crashes=0),
+}
+
+
+def main() -> None:
+    """Explore all worlds and print what was seen."""
+    for name, budget in BUDGETS.items():
+        found = explore(budget)
+        sys.stdout.write(
+            f"{name:24} {found.states:8} states {found.transitions:9} transitions depth {found.depth:3}"
+            f" {found.ends:6} ends {found.seconds:6} s\n"
+        )
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
