@@ -237,3 +237,20 @@ async def test_what_the_shop_hears_is_the_whole_snapshot(town: Town) -> None:
     assert event["type"] == "payment.changed"
     assert event["changes"] == ["paid"]
     assert msgspec.json.decode(msgspec.json.encode(event))["data"]["paid"]["channel"] == "wechat"
+
+
+async def test_a_creation_that_the_store_lost_is_told_as_such_and_can_be_repeated(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit whose answer was lost and that then turns out never to have happened is not a payment that is absent."""
+    commit = town.engine.ledger.commit
+
+    async def rolled_back(change: Any) -> bool:
+        return False
+
+    monkeypatch.setattr(town.engine.ledger, "commit", rolled_back)
+    with pytest.raises(errors.Busy):
+        await town.pay("D-15")
+    monkeypatch.setattr(town.engine.ledger, "commit", commit)
+    await paid(town, "D-15")
+    assert town.shop.told("D-15") == ["paid"]

@@ -79,18 +79,25 @@ async def create(engine: Engine, app: App, new: NewPayment, attempt: NewAttempt 
     change = create_change(fresh, asked, engine.policy, now_ms)
     bodies = await engine.commit(change, extras=_extras(attempt))
     if bodies is None:
-        stored = await engine.load(payment_id)
-        check_same_payment(stored, new.order_no, app.id, new.minor, new.currency)
-        if attempt is None or stored.status is not PaymentStatus.OPEN:
-            return Shown(payment=stored, replayed=True)
-        shown = await start(engine, stored, attempt)
-        return msgspec.structs.replace(shown, replayed=True)
+        stored = await engine.ledger.load(payment_id)
+        if stored is not None:
+            return await _replay(engine, app, new, attempt, stored)
+        # the commit's answer was lost and the store then found nothing of it: it never happened
+        raise errors.Busy("the store lost this request; repeat it", order_no=new.order_no)
     payment = change.payment
     if asked is None:
         return Shown(payment=payment)
     number = payment.attempts[0].no
     payment = await do(engine, payment, number, Call.PREPAY, body=bodies[number])
     return await _until_shown(engine, payment, asked, now_ms + engine.settings.start_budget_ms)
+
+
+async def _replay(engine: Engine, app: App, new: NewPayment, attempt: NewAttempt | None, stored: Payment) -> Shown:
+    check_same_payment(stored, new.order_no, app.id, new.minor, new.currency)
+    if attempt is None or stored.status is not PaymentStatus.OPEN:
+        return Shown(payment=stored, replayed=True)
+    shown = await start(engine, stored, attempt)
+    return msgspec.structs.replace(shown, replayed=True)
 
 
 def _extras(attempt: NewAttempt | None) -> Extras:
