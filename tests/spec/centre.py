@@ -33,7 +33,8 @@ HOUR_MS = 3_600_000
 
 
 class SandboxClock:
-    """The sandbox's clock is everybody's; to sleep is to move it."""
+    """The sandbox's clock is everybody's; to sleep is to move it. Calls and commits are real and take real time, so a
+    sleeper lets them have a little of it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -42,8 +43,8 @@ class SandboxClock:
         return round(self._sandbox.clock.now() * 1000)
 
     async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0.005)
         self._sandbox.advance(seconds)
-        await asyncio.sleep(0)
 
 
 class Shop:

@@ -18,15 +18,15 @@ from typing import Any, Final
 import msgspec
 
 from oncepay.domain import errors
-from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road
+from oncepay.domain.attempt import Call, Fact, Road
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
 from oncepay.domain.change import AskRefund, Begin, Close, Credential, Evidence, Hear, Start, StepKind, Tick
 from oncepay.domain.decide import create, decide
 from oncepay.domain.payment import Late, Origin, Payment, PaymentStatus, RefundStatus, Unclosable
 from oncepay.domain.plan import plan
+from oncepay.testing.world import OWED, Flight, World, moved, put, replace, said, serve
 
 T0: Final = 1_800_000_000_000
-OWED: Final = 100
 CAPABILITIES: Final = Capabilities(
     methods={"a": Method(credential="qr"), "b": Method(credential="qr")},
     currencies=frozenset({"CNY"}),
@@ -37,30 +37,6 @@ CAPABILITIES: Final = Capabilities(
     refund_retry_at_ms=(1 * H, 6 * H),
 )
 POLICY: Final = {"x": CAPABILITIES}
-
-
-class Flight(msgspec.Struct, frozen=True):
-    """A call whose intent is committed: ``going`` towards the channel, or its answer ``coming`` back."""
-
-    call: Call
-    number: str
-    answer: Evidence | None = None
-
-
-class World(msgspec.Struct, frozen=True):
-    """One state. ``orders`` and ``backs`` are the channel's books: what it knows of a number."""
-
-    payment: Payment
-    now_ms: int
-    orders: tuple[tuple[str, str], ...] = ()  # number -> unpaid, paid, closed
-    backs: tuple[tuple[str, str, int, str], ...] = ()  # number, of, minor, accepted | closed
-    told: tuple[str, ...] = ()  # numbers with a notification on its way
-    flight: Flight | None = None
-    faults: int = 0  # answers and calls that may still be lost, notifications that may never come
-    crashes: int = 0
-    payers: int = 2
-    late_payers: int = 0  # whose money the channel takes although it closed the order
-    wishes: tuple[str, ...] = ()  # what the app may still ask for
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,16 +116,16 @@ def _in_flight(world: World) -> Iterator[tuple[str, World]]:
     assert flight is not None
     name = f"{flight.call} of {_short(flight.number)}"
     if flight.answer is None:
-        after, answer = _serve(world, flight)
-        yield f"the channel takes the {name}", _replace(after, flight=Flight(flight.call, flight.number, answer))
+        after, answer = serve(world, flight)
+        yield f"the channel takes the {name}", replace(after, flight=Flight(flight.call, flight.number, answer))
         if world.faults:
-            yield f"the {name} is lost on its way", _hear_silence(_replace(world, faults=world.faults - 1), flight)
+            yield f"the {name} is lost on its way", _hear_silence(replace(world, faults=world.faults - 1), flight)
     else:
         yield f"the {name} is answered: {flight.answer.fact}", _hear(world, flight.answer, flight)
         if world.faults:
-            yield f"the answer to the {name} is lost", _hear_silence(_replace(world, faults=world.faults - 1), flight)
+            yield f"the answer to the {name} is lost", _hear_silence(replace(world, faults=world.faults - 1), flight)
     if world.crashes:
-        yield f"the process dies during the {name}", _replace(world, flight=None, crashes=world.crashes - 1)
+        yield f"the process dies during the {name}", replace(world, flight=None, crashes=world.crashes - 1)
 
 
 def _on_time(world: World) -> Iterator[tuple[str, World]]:
@@ -157,32 +133,32 @@ def _on_time(world: World) -> Iterator[tuple[str, World]]:
     if step is None:
         return
     now_ms = max(world.now_ms, step.at_ms)
-    world = _replace(world, now_ms=now_ms)
+    world = replace(world, now_ms=now_ms)
     if step.kind is StepKind.TICK:
         yield "time passes", _applied(world, Tick())
         return
     until_ms = now_ms + CAPABILITIES.call_deadline_ms
     after = _applied(world, Begin(step=step, until_ms=until_ms))
     flight = Flight(Call(step.kind.value), step.number)
-    yield f"{step.kind} of {_short(step.number)} is intended: {step.why}", _replace(after, flight=flight)
+    yield f"{step.kind} of {_short(step.number)} is intended: {step.why}", replace(after, flight=flight)
 
 
 def _outside(world: World) -> Iterator[tuple[str, World]]:
     for number, state in world.orders:
         attempt = world.payment.attempt(number)
         if state == "unpaid" and world.payers and attempt is not None and attempt.shown_ms:
-            paid = _replace(world, orders=_put(world.orders, number, "paid"), payers=world.payers - 1)
-            yield f"a payer pays {_short(number)}", _replace(paid, told=(*world.told, number))
+            paid = replace(world, orders=put(world.orders, number, "paid"), payers=world.payers - 1)
+            yield f"a payer pays {_short(number)}", replace(paid, told=(*world.told, number))
         if state == "closed" and world.late_payers:
-            paid = _replace(world, orders=_put(world.orders, number, "paid"), late_payers=world.late_payers - 1)
-            yield f"a payer pays {_short(number)} though it is closed", _replace(paid, told=(*world.told, number))
+            paid = replace(world, orders=put(world.orders, number, "paid"), late_payers=world.late_payers - 1)
+            yield f"a payer pays {_short(number)} though it is closed", replace(paid, told=(*world.told, number))
     for number in dict.fromkeys(world.told):
         rest = list(world.told)
         rest.remove(number)
-        after = _replace(world, told=tuple(rest))
-        yield f"a notification of {_short(number)} arrives", _hear(after, _moved(number, Road.NOTIFICATION), None)
+        after = replace(world, told=tuple(rest))
+        yield f"a notification of {_short(number)} arrives", _hear(after, moved(number, Road.NOTIFICATION), None)
         if world.faults:
-            yield f"a notification of {_short(number)} is lost", _replace(after, faults=world.faults - 1)
+            yield f"a notification of {_short(number)} is lost", replace(after, faults=world.faults - 1)
 
 
 def _wishes(world: World) -> Iterator[tuple[str, World]]:
@@ -190,10 +166,10 @@ def _wishes(world: World) -> Iterator[tuple[str, World]]:
         rest = tuple(w for w in world.wishes if w != wish)
         try:
             if wish == "close":
-                yield "the app closes", _replace(_applied(world, Close()), wishes=rest)
+                yield "the app closes", replace(_applied(world, Close()), wishes=rest)
             elif wish == "refund":
                 asked = AskRefund(refund_no="r", minor=60)
-                yield "the app refunds 60", _replace(_applied(world, asked), wishes=rest)
+                yield "the app refunds 60", replace(_applied(world, asked), wishes=rest)
             elif world.flight is None:
                 yield from _switch(world, wish, rest)
         except errors.OncepayError:
@@ -207,7 +183,7 @@ def _switch(world: World, method: str, rest: tuple[str, ...]) -> Iterator[tuple[
         flight = Flight(Call.PREPAY, new[0].no)
         yield (
             f"the app switches to {method} although the first is not over",
-            _replace(after, flight=flight, wishes=rest),
+            replace(after, flight=flight, wishes=rest),
         )
     try:
         polite = _applied(world, _start(method, world.now_ms))
@@ -215,65 +191,9 @@ def _switch(world: World, method: str, rest: tuple[str, ...]) -> Iterator[tuple[
         return
     started = [a for a in polite.payment.attempts if world.payment.attempt(a.no) is None]
     if started:
-        yield f"the app starts {method}", _replace(polite, flight=Flight(Call.PREPAY, started[0].no), wishes=rest)
+        yield f"the app starts {method}", replace(polite, flight=Flight(Call.PREPAY, started[0].no), wishes=rest)
     elif polite.payment != world.payment:
         yield f"the app wants {method}: the first is superseded", polite
-
-
-# -- the channel -------------------------------------------------------------------------------------------------
-
-
-def _serve(world: World, flight: Flight) -> tuple[World, Evidence]:
-    """What the channel does and says. It takes any refund: that none is too many is ours to see to."""
-    number, call = flight.number, flight.call
-    state = dict(world.orders).get(number, "absent")
-    if call is Call.PREPAY:
-        if state in {"absent", "unpaid"}:
-            return _replace(world, orders=_put(world.orders, number, "unpaid")), _said(number, Fact.PENDING, call)
-        return world, _said(number, Fact.SILENT, call)
-    if call is Call.QUERY:
-        if state == "paid":
-            return world, _moved(number, Road.QUERY, call)
-        said = {"absent": Fact.ABSENT, "unpaid": Fact.PENDING, "closed": Fact.OVER}[state]
-        return world, _said(number, said, call)
-    if call is Call.CLOSE:
-        if state == "paid":
-            return world, _said(number, Fact.SILENT, call)
-        if state == "absent":
-            return world, _said(number, Fact.ABSENT, call)
-        return _replace(world, orders=_put(world.orders, number, "closed")), _said(number, Fact.OVER, call)
-    return _serve_refund(world, number, call)
-
-
-def _serve_refund(world: World, number: str, call: Call) -> tuple[World, Evidence]:
-    known = next((back for back in world.backs if back[0] == number), None)
-    attempt = world.payment.attempt(number)
-    assert attempt is not None
-    if known is None and call is Call.QUERY_REFUND:
-        return world, _said(number, Fact.ABSENT, call, out=attempt.of)
-    if known is None:
-        backs = (*world.backs, (number, attempt.of, attempt.minor, "accepted"))
-        return _replace(world, backs=backs), _said(number, Fact.PENDING, call, out=attempt.of)
-    fact = Fact.MOVED if call is Call.QUERY_REFUND else Fact.PENDING
-    return world, _said(number, fact, call, out=attempt.of, minor=known[2])
-
-
-def _said(number: str, fact: Fact, call: Call, *, out: str = "", minor: int | None = None) -> Evidence:
-    return Evidence(
-        number=number,
-        fact=fact,
-        road=Road.QUERY if call in {Call.QUERY, Call.QUERY_REFUND} else Road.REPLY,
-        direction=Direction.OUT if out else Direction.IN,
-        call=call,
-        reason=Reason.CLOSED if fact is Fact.OVER else Reason.NONE,
-        of=out,
-        minor=minor,
-        currency="CNY" if minor is not None else None,
-    )
-
-
-def _moved(number: str, road: Road, call: Call | None = None) -> Evidence:
-    return Evidence(number=number, fact=Fact.MOVED, road=road, call=call, minor=OWED, currency="CNY", trade_no=number)
 
 
 # -- applying ----------------------------------------------------------------------------------------------------
@@ -281,7 +201,7 @@ def _moved(number: str, road: Road, call: Call | None = None) -> Evidence:
 
 def _applied(world: World, asked: Any) -> World:
     change = decide(world.payment, asked, POLICY, world.now_ms)
-    return world if change is None else _replace(world, payment=change.payment)
+    return world if change is None else replace(world, payment=change.payment)
 
 
 def _hear(world: World, evidence: Evidence, flight: Flight | None) -> World:
@@ -291,21 +211,13 @@ def _hear(world: World, evidence: Evidence, flight: Flight | None) -> World:
     answers = flight.number if flight else ""
     heard = Hear(evidence=(evidence,), channel="x", account="acc", answers=answers, credential=credential)
     after = _applied(world, heard)
-    return after if flight is None else _replace(after, flight=None)
+    return after if flight is None else replace(after, flight=None)
 
 
 def _hear_silence(world: World, flight: Flight) -> World:
     attempt = world.payment.attempt(flight.number)
     out = attempt.of if attempt else ""
-    return _hear(world, _said(flight.number, Fact.SILENT, flight.call, out=out), flight)
-
-
-def _replace(world: World, **fields: Any) -> World:
-    return msgspec.structs.replace(world, **fields)
-
-
-def _put(orders: tuple[tuple[str, str], ...], number: str, state: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted({**dict(orders), number: state}.items()))
+    return _hear(world, said(flight.number, Fact.SILENT, flight.call, out=out), flight)
 
 
 def _short(number: str) -> str:
