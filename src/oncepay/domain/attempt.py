@@ -47,6 +47,7 @@ class Call(StrEnum):
     PREPAY = "prepay"
     QUERY = "query"
     CLOSE = "close"
+    CANCEL = "cancel"  # closes what is unpaid and sends back what is paid: only ever asked for by a person
     REFUND = "refund"
     QUERY_REFUND = "query_refund"
 

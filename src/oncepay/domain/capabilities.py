@@ -33,6 +33,7 @@ class Method(msgspec.Struct, frozen=True, kw_only=True):
     credential: str
     credential_life_ms: int = 2 * H
     made_by_call: bool = True  # False: made without asking the channel, so shown is as good as sent
+    renewable: bool = True  # False: the same call again brings no credential, only that the number is known
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     currencies: frozenset[str]
     closes: bool = True  # there is a call that closes an attempt
     close_final: bool = True  # and its acknowledgement settles it
+    cancels: bool = False  # there is a call that closes what is unpaid and sends back what is paid
     query_at_ms: tuple[int, ...] = QUERY_AT_MS
     again_at_ms: tuple[int, ...] = AGAIN_AT_MS
     again_closed_at_ms: tuple[int, ...] = (1 * MIN,)  # after an acknowledged close

@@ -41,6 +41,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     said_ms: int = 0  # the signed time of the message itself
     channel_day: int = 0  # yyyymmdd of the channel's day
     refunded: bool = False  # the channel says some of it went back; if we know of no refund, a person must look
+    returned_minor: int | None = None  # of MOVED in: all that went back of it so far, where the channel says how much
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -127,6 +128,7 @@ class StepKind(StrEnum):
     PREPAY = "prepay"
     QUERY = "query"
     CLOSE = "close"
+    CANCEL = "cancel"  # never planned: an operator's
     REFUND = "refund"
     QUERY_REFUND = "query_refund"
     TICK = "tick"

@@ -194,6 +194,7 @@ class Engine:
                 app=payment.app,
                 order_no=payment.order_no,
                 notify_url=self.notify_url(attempt),
+                return_url=f"{self.settings.public_url}/return/pay_{payment.id}",
                 payer=extras.payer,
                 options=extras.options,
                 paying=payment.attempt(attempt.of) if attempt.of else None,

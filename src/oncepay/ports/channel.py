@@ -37,6 +37,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     order_no: str
     notify_url: str
+    return_url: str = ""  # where the payer's browser comes back to: ours, which asks and sends the payer on
     payer: Mapping[str, str] = {}  # openid, client_ip ...: what the method asks for
     options: Mapping[str, Any] = {}  # the vendor's own, checked by the channel
     paying: Attempt | None = None  # out: the attempt that it reverses
@@ -93,6 +94,11 @@ class Channel(Protocol):
 
     def draft(self, draft: Draft, account: Account) -> bytes:
         """The first body for an attempt's number (prepay, or refund when it is ``out``)."""
+        ...
+
+    def credential(self, attempt: Attempt, account: Account, *, body: bytes) -> Credential:
+        """What the payer gets by a method that is not made by a call: of the stored first body and the account's keys
+        alone, so that it is the same whenever it is made."""
         ...
 
     def build(

@@ -11,7 +11,8 @@ from oncepay.channels.wechat.accounts import Accounts, open_account
 from oncepay.channels.wechat.wire import CNY
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method
-from oncepay.domain.errors import Invalid
+from oncepay.domain.change import Credential
+from oncepay.domain.errors import Invalid, MethodUnknown
 from oncepay.ports import Account, Acknowledgement, Answer, Draft, Notice, Read, Refused, Request
 
 # Sources: 基础支付常见问题 (life of credentials), 下单 (time_expire), 关闭订单, 退款申请 (count, spacing, window).
@@ -55,6 +56,10 @@ class WechatPay:
         if draft.attempt.incoming:
             return requests.draft_order(draft, self._accounts.open(account))
         return requests.draft_refund(draft)
+
+    def credential(self, attempt: Attempt, account: Account, *, body: bytes) -> Credential:  # noqa: ARG002 - the port's
+        """Every method of WeChat Pay is made by a call."""
+        raise MethodUnknown(f"{self.name} makes no credential for {attempt.method!r} by itself", field="method")
 
     def build(
         self, call: Call, attempt: Attempt, account: Account, *, body: bytes, now_ms: int, nonce: str, host: int
