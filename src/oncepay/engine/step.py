@@ -181,4 +181,5 @@ QUERIES: Final = frozenset({Call.QUERY, Call.QUERY_REFUND})
 def askable(attempt: Attempt, now_ms: int) -> bool:
     """Whether a question about an attempt can bring news: it was sent, is not known to have succeeded, is not in
     flight."""
-    return attempt.calls > 0 and attempt.status is not Status.SUCCEEDED and attempt.until_ms <= now_ms
+    sent = attempt.calls > 0 or attempt.shown_ms > 0
+    return sent and attempt.status is not Status.SUCCEEDED and attempt.until_ms <= now_ms
