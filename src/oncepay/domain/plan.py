@@ -11,7 +11,7 @@ from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Policy, S
 from oncepay.domain.change import Step, StepKind
 from oncepay.domain.desk import end_ms, in_doubt, incoming, never_sent, outgoing, unsettled
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
-from oncepay.domain.settle import SURPLUS_TRIES_MAX, free_number
+from oncepay.domain.settle import free_number, next_try_ms
 
 # Gaps before prepay call n (0 is the first): at once on the second host, then a little later each time.
 PREPAY_GAPS_MS: Final = (0, 0, 2 * S, 5 * S, 15 * S)
@@ -154,22 +154,17 @@ def _for_refunds(payment: Payment, policy: Policy) -> Iterator[Step]:
 
 
 def _next_try(payment: Payment, refund: Refund, last_ms: int | None, capabilities: Capabilities) -> Iterator[Step]:
-    tries = outgoing(payment, refund_no=refund.refund_no)
-    at_ms = refund.created_ms
+    at_ms = next_try_ms(payment, refund, capabilities)
+    if not at_ms:
+        return
     if last_ms is not None:
         at_ms = max(at_ms, last_ms + capabilities.refund_spacing_ms)
-    if tries:
-        gaps = capabilities.refund_retry_at_ms
-        done = len(tries) - 1
-        if done >= (SURPLUS_TRIES_MAX if refund.origin is Origin.SURPLUS else len(gaps)):
-            return
-        at_ms = max(at_ms, tries[-1].settled_ms + gaps[min(done, len(gaps) - 1)])
     yield Step(
         kind=StepKind.REFUND,
         at_ms=at_ms,
         number=free_number(payment, refund.refund_no),
         refund_no=refund.refund_no,
-        why="the refund's next try" if tries else "the refund was asked for",
+        why="the refund's next try" if outgoing(payment, refund_no=refund.refund_no) else "the refund was asked for",
     )
 
 
