@@ -39,6 +39,8 @@ import msgspec
 import uvloop
 
 from oncepay.sandbox import server
+from oncepay.sandbox.alipay import keys as alipay
+from oncepay.sandbox.alipay.vendor import Alipay
 from oncepay.sandbox.app import App
 from oncepay.sandbox.clock import Clock
 from oncepay.sandbox.faults import Faults
@@ -59,7 +61,7 @@ class Sandbox:
     home: where keys, sandbox.json and the journal live; None keeps everything in memory.
     clock: the real time, epoch seconds; the sandbox's own is this plus what it was advanced.
     seed: makes nonces, numbers and fault rates repeatable; RSA keys are always fresh.
-    keys: WeChat Pay's keys, fixed instead of generated.
+    keys, alipay_keys: WeChat Pay's and Alipay's keys, fixed instead of generated.
     public_url: how the outside reaches it, when that is not the listening address.
     """
 
@@ -72,6 +74,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         keys: KeyFile | None = None,
+        alipay_keys: alipay.KeyFile | None = None,
         switches: Switches | None = None,
         public_url: str | None = None,
         journal: bool = True,
@@ -89,7 +92,9 @@ class Sandbox:
         self._journal = Journal(kept)
         self.base_url = ""
         self.wechat = WechatPay(self._ground("wechat"), keys or self._kept_keys("wechat", KeyFile))
-        self.vendors: dict[str, Vendor] = {vendor.name: vendor for vendor in (self.wechat,)}
+        self.alipay = Alipay(self._ground("alipay"), alipay_keys or self._kept_keys("alipay", alipay.KeyFile))
+        vendors: tuple[Vendor, ...] = (self.wechat, self.alipay)
+        self.vendors = {vendor.name: vendor for vendor in vendors}
         self.app = App(self)
         self._server: server.Server | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from oncepay.sandbox.alipay.switches import AlipaySwitches
+
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Settings of the simulated vendors. Times are on the sandbox's own clock."""
@@ -43,3 +45,5 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     console_notify_url: str = ""  # where the merchant console tells of refunds made in it
     platform_certificates: bool = True  # false: a new merchant, who has only the public key
     notify_key: Literal["certificate", "public_key"] = "certificate"
+
+    alipay: AlipaySwitches = msgspec.field(default_factory=AlipaySwitches)
