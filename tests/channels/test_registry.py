@@ -46,7 +46,7 @@ def test_our_names_cannot_be_taken(others: None) -> None:
 
 
 def test_no_such_channel(others: None) -> None:
-    with pytest.raises(MethodUnknown, match="no channel 'paypal', only theirs, .*wechat"):
+    with pytest.raises(MethodUnknown, match=r"no channel 'paypal', only theirs, .*wechat"):
         registry.channel("paypal")
 
 

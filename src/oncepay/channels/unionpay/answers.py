@@ -19,7 +19,7 @@ from oncepay.channels.unionpay.facts import PAYMENTS, REFUNDS, differs, of_trans
 from oncepay.channels.unionpay.keys import Doubt, verify
 from oncepay.channels.unionpay.requests import VOID
 from oncepay.channels.unionpay.wire import read_answer
-from oncepay.domain.attempt import Attempt, Call, Road
+from oncepay.domain.attempt import Attempt, Call, Fact, Road
 from oncepay.domain.change import Evidence
 from oncepay.ports import Answer, Answered, Read
 
@@ -88,7 +88,10 @@ def _said(fields: Mapping[str, str], asked: Asked) -> Read:
         verdict = _became(code, asked, void=void)
     else:
         verdict = codes.said(call, code, void=void)
-    kinds = PAYMENTS if attempt.incoming else REFUNDS
+    wrong = ""
+    if verdict.fact is not Fact.SILENT:  # what says nothing of the attempt need not name it
+        kinds = PAYMENTS if attempt.incoming else REFUNDS
+        wrong = differs(fields, attempt, asked.opened, kinds | _OF_QUERY if call in _QUESTIONS else kinds)
     evidence = of_transaction(
         fields,
         verdict,
@@ -96,7 +99,7 @@ def _said(fields: Mapping[str, str], asked: Asked) -> Read:
         direction=attempt.direction,
         road=asked.road,
         words=words(code, says),
-        wrong=differs(fields, attempt, asked.opened, kinds | _OF_QUERY if call in _QUESTIONS else kinds),
+        wrong=wrong,
         of=attempt.of,
         call=call,
     )
