@@ -61,7 +61,10 @@ def authorities(middle_pem: str, root_pem: str) -> tuple[Authority, ...]:
 
 def parsed(pem: str) -> list[x509.Certificate]:
     """The certificates of a text. Raises ValueError when there is none, or one does not parse."""
-    return x509.load_pem_x509_certificates(pem.encode())
+    try:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except x509.InvalidVersion as error:  # the only one that is no ValueError
+        raise ValueError(str(error)) from error
 
 
 class Chain:
@@ -88,7 +91,7 @@ class Chain:
 
     def _look(self, pem: str) -> Believed:
         try:
-            certificate = x509.load_pem_x509_certificate(pem.encode())
+            certificate = parsed(pem)[0]
             company = _company(certificate)
         except (ValueError, UnsupportedAlgorithm) as error:
             raise ValueError("its certificate does not parse") from error
