@@ -147,10 +147,10 @@ class Shop:
             "bizType": "000201",
             "accessType": "0",
             "channelType": "07",
-            "merId": self.block["mer_id"],
+            "merId": self.block["merId"],
             "orderId": number,
             "txnTime": self.time(),
-            "certId": self.block["cert_id"],
+            "certId": self.block["certId"],
         }
         return {name: value for name, value in {**base, **more}.items() if value}
 

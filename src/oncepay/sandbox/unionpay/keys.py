@@ -81,8 +81,10 @@ class Ring:
         return next((merchant for merchant in self.file.merchants if merchant.mer_id == mer_id), None)
 
     def add(self, mer_id: str | None) -> Merchant:
-        """Let one more merchant in."""
-        merchant = new_merchant(self.file.middle, self._dice, self._clock.now(), mer_id)
+        """Let one more merchant in, of this number or a drawn one."""
+        while mer_id is None or self.merchant(mer_id) is not None:
+            mer_id = draw_mer_id(self._dice)
+        merchant = new_merchant(self.file.middle, self._clock.now(), mer_id)
         self.file.merchants.append(merchant)
         return merchant
 
@@ -177,13 +179,17 @@ def new_keys(dice: Dice, now: float) -> KeyFile:
         middle=middle,
         signers=[_issue(middle, SIGNER_NAME, now)],
         foreign=_issue(middle, FOREIGN_NAME, now),
-        merchants=[new_merchant(middle, dice, now)],
+        merchants=[new_merchant(middle, now, draw_mer_id(dice))],
     )
 
 
-def new_merchant(middle: Holder, dice: Dice, now: float, mer_id: str | None = None) -> Merchant:
-    """A merchant with a generated number, key and certificate."""
-    mer_id = mer_id or "777" + "".join([str(byte % 10) for byte in dice.randbytes(12)])
+def draw_mer_id(dice: Dice) -> str:
+    """A merchant number as those of the test environment are."""
+    return "777" + "".join([str(byte % 10) for byte in dice.randbytes(12)])
+
+
+def new_merchant(middle: Holder, now: float, mer_id: str) -> Merchant:
+    """A merchant with a generated key and certificate."""
     issued = _issue(middle, f"041@{mer_id}@Sandbox merchant@00000001", now)
     certificate = _certificate(issued.certificate_pem)
     sealed = serialization.BestAvailableEncryption(P12_PASSWORD.encode())

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from cryptography import x509
 from starlette.routing import Route
 
 from oncepay.sandbox.clock import rfc3339
@@ -170,7 +169,6 @@ class UnionPay(Api):
 
     def _block(self, merchant: Merchant) -> dict[str, Any]:
         keys, base_url = self.keys(), self.desk.base_url
-        signing = keys.signers[-1].certificate_pem
         return {
             "base_url": base_url,
             "front_url": f"{base_url}{API}frontTransReq.do",
@@ -178,15 +176,14 @@ class UnionPay(Api):
             "back_url": f"{base_url}{API}backTransReq.do",
             "query_url": f"{base_url}{API}queryTrans.do",
             "file_url": f"{base_url}{FILE}",
-            "mer_id": merchant.mer_id,
-            "cert_id": merchant.cert_id,
+            "merId": merchant.mer_id,
+            "certId": merchant.cert_id,
             "merchant_private_key_pem": merchant.private_key_pem,
             "merchant_certificate_pem": merchant.certificate_pem,
             "merchant_p12_base64": merchant.p12_base64,
             "merchant_p12_password": P12_PASSWORD,
             "root_certificate_pem": keys.root_pem,
             "middle_certificate_pem": keys.middle.certificate_pem,
-            "sign_certificate_pem": signing,
-            "sign_cert_id": str(x509.load_pem_x509_certificate(signing.encode()).serial_number),
+            "sign_certificate_pem": keys.signers[-1].certificate_pem,
             "company_name": COMPANY,
         }
