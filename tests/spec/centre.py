@@ -6,12 +6,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
@@ -25,7 +28,9 @@ from oncepay.engine.core import Engine
 from oncepay.engine.pay import NewAttempt, NewPayment, Shown, create
 from oncepay.http.edge import make_server
 from oncepay.ports import App, Page
+from oncepay.sandbox.alipay import keys as alipay_keys
 from oncepay.sandbox.main import Sandbox
+from oncepay.sandbox.unionpay import keys as unionpay_keys
 from oncepay.sandbox.wechat.keys import KeyFile
 
 START_S = 1_800_000_000.0
@@ -215,11 +220,31 @@ class Town:
         return [row.kind for row in rows]
 
 
+@cache
+def _drawn() -> tuple[bytes, bytes]:
+    """To draw keys takes a while: once for all tests."""
+    dice = random.Random(1)
+    drawn = alipay_keys.new_keys(dice, START_S), unionpay_keys.new_keys(dice, START_S)
+    return msgspec.json.encode(drawn[0]), msgspec.json.encode(drawn[1])
+
+
+def new_sandbox(keys: KeyFile) -> Sandbox:
+    """Always the same merchants, at one time."""
+    alipay, unionpay = _drawn()
+    return Sandbox(
+        clock=lambda: START_S,
+        seed=1,
+        keys=keys,
+        alipay_keys=msgspec.json.decode(alipay, type=alipay_keys.KeyFile),
+        unionpay_keys=msgspec.json.decode(unionpay, type=unionpay_keys.KeyFile),
+    )
+
+
 @asynccontextmanager
 async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
     """Sandbox, shop and centre on loopback."""
     shop = Shop()
-    async with Sandbox(clock=lambda: START_S, seed=1, keys=keys) as sandbox, shop.open():
+    async with new_sandbox(keys) as sandbox, shop.open():
         listener, port = _listen()
         config = Config(
             database_url=database_url,
