@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from oncepay.channels.alipay.codes import CODES, FAMILIES, SUB_CODES, last_part
-from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road
-from oncepay.domain.change import Evidence, Fault
+from oncepay.domain.attempt import Call, Direction, Fact, Road
+from oncepay.domain.change import Fault
 from oncepay.ports import Answer, NotSent, Unknown
 from tests.channels.alipay_kit import (
     NO,
@@ -20,23 +20,11 @@ from tests.channels.alipay_kit import (
     read,
     unsigned,
 )
+from tests.channels.kit import ABSENT, ACCOUNT_, ASK, BALANCE, MOMENT, REFUSED, said
 
 CALLS = (Call.PREPAY, Call.QUERY, Call.CLOSE, Call.CANCEL, Call.REFUND, Call.QUERY_REFUND)
 
 # -- refusals --------------------------------------------------------------------------------------------------------
-
-REFUSED, ABSENT, ASK = "refused", "absent", "ask"
-ACCOUNT_, BALANCE, MOMENT = "account", "balance", "moment"
-
-
-def said(found: Evidence) -> str:
-    """The evidence in one word."""
-    if found.fact is Fact.OVER:
-        return REFUSED if found.reason is Reason.REFUSED else "over"
-    if found.fact is Fact.SILENT:
-        return found.fault.value or ASK
-    return found.fact.value
-
 
 NOTHING = (ASK,) * 6
 ACCOUNTS = (ACCOUNT_,) * 6
