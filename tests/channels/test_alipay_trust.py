@@ -125,6 +125,18 @@ def test_what_is_not_believed_is_silent(answer: Answered) -> None:
     assert fact(answer) is Fact.SILENT
 
 
+def test_why_it_is_not_believed_is_said() -> None:
+    def words(answer: Answered) -> str:
+        return read(Call.QUERY, answer).evidence[0].words
+
+    assert words(raw(b'{"%b":"QUJD","sign":"%b"}' % (QUERIED, SIGN))) == "unreadable: it holds no " + QUERIED.decode()
+    assert words(raw(b'{"%b":%b}' % (QUERIED, TEXT))) == "10000 without a signature"
+    assert words(body(sign=b"QUJD")) == "the signature does not fit"
+    assert words(body(sign=b"&")) == "sign is not base64"
+    assert words(Answered(status=502, headers={}, body=b"")) == "HTTP 502"
+    assert words(raw(b"")) == "unreadable: Input data was truncated"
+
+
 def test_a_root_of_its_own_is_preferred_to_an_error() -> None:
     error = b'{"code":"40002","msg":"x"}'
     both = raw(b'{"error_response":%b,"%b":%b,"sign":"%b"}' % (error, QUERIED, TEXT, SIGN))
