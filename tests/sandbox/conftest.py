@@ -7,6 +7,8 @@ import pytest
 
 from oncepay.sandbox.main import Sandbox
 from oncepay.sandbox.wechat.keys import KeyFile
+from tests.sandbox import alipay_vectors
+from tests.sandbox.alipay_merchant import AliMerchant
 from tests.sandbox.merchant import Merchant, Receiver
 from tests.sandbox.vectors import vector_keys
 
@@ -18,7 +20,7 @@ def keys() -> KeyFile:
 
 @pytest.fixture
 async def sandbox(keys: KeyFile) -> AsyncIterator[Sandbox]:
-    async with Sandbox(seed=1, keys=keys) as sandbox:
+    async with Sandbox(seed=1, keys=keys, alipay_keys=alipay_vectors.vector_keys()) as sandbox:
         yield sandbox
 
 
@@ -31,6 +33,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def merchant(sandbox: Sandbox, session: aiohttp.ClientSession) -> Merchant:
     return Merchant(sandbox.config["wechat"], session, clock=sandbox.clock.now)
+
+
+@pytest.fixture
+def ali(sandbox: Sandbox, session: aiohttp.ClientSession) -> AliMerchant:
+    return AliMerchant(sandbox.config["alipay"], session, clock=sandbox.clock.now)
 
 
 @pytest.fixture

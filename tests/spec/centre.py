@@ -181,8 +181,11 @@ class Town:
 
     async def _next_ms(self) -> int | None:
         payments, _ = await self.engine.ledger.payments(self.app.id, Page(limit=100))
-        steps = [plan(p, self.engine.policy, self.now_ms) for p in payments]
-        times = [step.at_ms for step in steps if step is not None]
+        times = []
+        for payment in payments:
+            if (due := plan(payment, self.engine.policy, self.now_ms)) is not None:
+                paused_ms = step.paused_until_ms(self.engine, step.account_of(payment, due), due.kind)
+                times.append(max(due.at_ms, paused_ms))
         rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100), status="due")
         times += [row.due_ms for row in rows if row.due_ms is not None]
         return min((t for t in times if t > self.now_ms), default=None)
