@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
-from oncepay.channels.reading import Accounts
+from oncepay.channels.accounts import Accounts
 from oncepay.channels.unionpay.accounts import open_account
 from oncepay.domain.errors import Invalid
 from oncepay.ports import Account
@@ -106,6 +106,7 @@ def test_a_void_on_the_same_day_is_asked_for(value: object, on: bool) -> None:
         (account(root_certificate_pem=root(key=SMALL.public_key(), issuer_key=MERCHANT_KEY)), "settings.middle_certificate_pem"),
         (account(test_environment="yes"), "settings.test_environment"),
         (account(void_same_day=2), "settings.void_same_day"),
+        (account(void_same_day=["true"]), "settings.void_same_day"),
         (account(base_urls="https://gateway.95516.com"), "settings.base_urls"),
         (account(base_urls=["ftp://x"]), "settings.base_urls"),
         (account(base_urls=["https://x/gateway"]), "settings.base_urls"),
