@@ -37,7 +37,7 @@ def evidence(call: Call, answer: Answer, attempt: Attempt | None = None, *, now_
 
 
 REFUSED, FAILED, ABSENT, ASK, PENDING, MOVED = "refused", "failed", "absent", "ask", "pending", "moved"
-ACCOUNT_, MOMENT, EXPIRED = "account", "moment", "expired"
+ACCOUNT_, BALANCE, MOMENT, EXPIRED = "account", "balance", "moment", "expired"
 BACK, LATE = "pending outside_refund", "expired debited_late"
 
 
@@ -84,7 +84,8 @@ CODES = [
     ("43", ACCOUNT_, ACCOUNT_, ACCOUNT_, ACCOUNT_),
     ("44", REFUSED, ASK, FAILED, ASK),
     ("45", ASK, ASK, BACK, ASK),
-    *((str(code), REFUSED, ASK, FAILED, ASK) for code in CARD),
+    *((str(code), REFUSED, ASK, FAILED, ASK) for code in CARD if code != 64),
+    ("64", REFUSED, ASK, BALANCE, ASK),
     ("70", ASK, ASK, ASK, ASK),
     ("98", ASK, ASK, ASK, ASK),
     ("99", ASK, ASK, ASK, ASK),

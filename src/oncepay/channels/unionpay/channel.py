@@ -20,6 +20,7 @@ EXPIRY_MAX_MS: Final = 15 * MIN
 
 # Sources: comments in UnionPay's kits (timetables, payTimeout, refund window).
 CAPABILITIES: Final = Capabilities(
+    # Not renewable: that a second apply brings the same code again, UnionPay nowhere says; "duplicate" is more likely.
     methods={
         "front": Method(credential="form", credential_life_ms=EXPIRY_MAX_MS, made_by_call=False),
         "qr": Method(credential="qr", credential_life_ms=EXPIRY_MAX_MS, renewable=False),

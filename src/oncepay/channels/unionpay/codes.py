@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, MOMENT, REFUSED, Verdict
+from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, MOMENT, REFUSED, Verdict
 from oncepay.domain.attempt import Call, Fact, Reason
 
 SUCCESS: Final = "00"
@@ -67,6 +67,7 @@ _ROWS: Final = {
     "40": (REFUSED, ASK,     FAILED,  FAILED),
     "44": (REFUSED, ASK,     FAILED,  FAILED),
     **{str(code): (REFUSED, ASK, FAILED, FAILED) for code in (*range(60, 70), *range(71, 83))},
+    "64": (REFUSED, ASK,     BALANCE, FAILED),   # no funds: the payer's, and of a refund the merchant's
     # Of batches and files, which we do not send.
     "14": (ASK,     ASK,     ASK,     ASK),
     "41": (ASK,     ASK,     ASK,     ASK),
