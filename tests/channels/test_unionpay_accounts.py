@@ -32,6 +32,8 @@ CURVE = ec.generate_private_key(ec.SECP256R1())
 LOCKED = MERCHANT_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pw")).decode()
 PFX = {"merchant_p12_base64": KEYS["merchant_p12_base64"], "merchant_p12_password": KEYS["merchant_p12_password"]}
 
+BAG = "Bag Attributes\n    localKeyID: 01 00 00 00\nKey Attributes: <No Attributes>\n"  # as openssl writes it
+
 
 def secrets(**fields: str) -> Account:
     return msgspec.structs.replace(ACCOUNT, secrets={**ACCOUNT.secrets, **fields})
@@ -56,6 +58,8 @@ def pfx(key: Any, certificate: str = "") -> str:
         (account(drop=("base_urls",), test_environment="true"), ("https://gateway.test.95516.com",)),
         (account(drop=("base_urls",), test_environment="false"), ("https://gateway.95516.com",)),
         (account(base_urls=["http://127.0.0.1:8490"], test_environment=True), ("http://127.0.0.1:8490",)),
+        (secrets(merchant_private_key_pem=BAG + key_pem(MERCHANT_KEY)), ("https://gateway.example.test",)),
+        (account(merchant_certificate_pem=BAG + CERTIFICATES["merchant_cert_pem"]), ("https://gateway.example.test",)),
         (packed(), ("https://gateway.example.test",)),
         (packed(merchant_p12_base64="\n".join(base64.encodebytes(base64.b64decode(PFX["merchant_p12_base64"])).decode().split())), ("https://gateway.example.test",)),
     ],
