@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 from aiohttp import web
@@ -234,7 +234,7 @@ async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
             app, key = await admin.create_app(centre.engine, "shop", "A shop")
             app = await admin.set_policies(centre.engine, app, private_networks=("127.0.0.0/8",))
             _, shop.secret = await admin.add_endpoint(centre.engine, app, shop.url)
-            await _add_account(centre.engine, sandbox)
+            await _add_accounts(centre.engine, sandbox)
             yield Town(sandbox, centre, shop, app, key)
         finally:
             server.should_exit = True
@@ -242,27 +242,12 @@ async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
             await centre.stop(1.0)
 
 
-async def _add_account(engine: Engine, sandbox: Sandbox) -> None:
-    keys = sandbox.config["wechat"]
-    await admin.add_account(
-        engine,
-        "wx",
-        "wechat",
-        identity={"mchid": keys["mchid"], "appid": keys["appid"]},
-        settings={
-            "merchant_serial_no": keys["merchant_serial_no"],
-            "public_key_id": keys["public_key_id"],
-            "public_key_pem": keys["public_key_pem"],
-            "platform_certificates": [
-                {"serial_no": keys["platform_serial_no"], "pem": keys["platform_certificate_pem"]}
-            ],
-            "base_urls": [keys["base_url"]],
-        },
-        secrets={
-            "merchant_private_key_pem": keys["merchant_private_key_pem"],
-            "apiv3_key": keys["apiv3_key"],
-        },
-    )
+ACCOUNTS: Final = {"wx": "wechat", "ali": "alipay", "up": "unionpay"}
+
+
+async def _add_accounts(engine: Engine, sandbox: Sandbox) -> None:
+    for account_id, channel in ACCOUNTS.items():
+        await admin.add_account(engine, account_id, channel, **sandbox.config[channel]["account"])
 
 
 def _listen() -> tuple[Any, int]:

@@ -25,6 +25,7 @@ from oncepay.cli.demo.shop import Shop
 HOST: Final = "127.0.0.1"
 START_S: Final = 20.0
 LOOK_S: Final = 0.02
+CHANNELS: Final = ("alipay", "unionpay", "wechat")
 
 T = TypeVar("T")
 
@@ -102,8 +103,9 @@ class World:
             app, self.shop.key = await admin.create_app(engine, "shop", "Tea and no coffee")
             app = await admin.set_policies(engine, app, private_networks=[f"{HOST}/32"])
             _, self.shop.secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
-            given = of_sandbox(self.home / "sandbox" / "sandbox.json")
-            await admin.add_account(engine, "wx-sandbox", "wechat", **given)
+            for channel in CHANNELS:
+                given = of_sandbox(self.home / "sandbox" / "sandbox.json", channel)
+                await admin.add_account(engine, f"{channel}-sandbox", channel, **given)
         finally:
             await centre.stop(0)
 
