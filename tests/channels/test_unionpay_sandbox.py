@@ -48,22 +48,16 @@ async def receiver() -> AsyncIterator[Receiver]:
         yield receiver
 
 
-def account_of(block: dict[str, Any], **settings: Any) -> Account:
-    """An account from what ``sandbox.json`` says."""
-    pems = ("merchant_certificate_pem", "middle_certificate_pem", "root_certificate_pem")
-    return Account(
-        id="up-main",
-        channel="unionpay",
-        identity={"merId": block["merId"]},
-        settings={name: block[name] for name in pems} | {"base_urls": [block["base_url"]]} | settings,
-        secrets={"merchant_private_key_pem": block["merchant_private_key_pem"]},
-    )
+def account_of(sandbox: Sandbox, **settings: Any) -> Account:
+    """An account as ``sandbox.json`` tells it, with more settings."""
+    told = sandbox.config["unionpay"]["account"]
+    return Account(id="up-main", channel="unionpay", **(told | {"settings": told["settings"] | settings}))
 
 
 @pytest.fixture
 async def talk(sandbox: Sandbox, receiver: Receiver) -> AsyncIterator[Talk]:
     async with aiohttp.ClientSession() as session:
-        yield Talk(sandbox, session, receiver, UnionPay(), account_of(sandbox.config["unionpay"]))
+        yield Talk(sandbox, session, receiver, UnionPay(), account_of(sandbox))
 
 
 def live(talk: Talk, method: str = "front", no: str = NO) -> Attempt:
@@ -236,7 +230,7 @@ async def test_more_than_is_left_is_refused(talk: Talk) -> None:
 
 
 async def test_a_void_and_what_follows_one_that_is_not_taken(talk: Talk) -> None:
-    talk.account = account_of(talk.sandbox.config["unionpay"], void_same_day=True)
+    talk.account = account_of(talk.sandbox, void_same_day=True)
     await paid(talk)
     attempt = back(talk, 8888)
     body = json.loads(talk.body(attempt))
