@@ -17,6 +17,7 @@ from oncepay.sandbox.alipay.wire import Call, Refusal
 from oncepay.sandbox.clock import rfc3339
 from oncepay.sandbox.notices import Notice
 from oncepay.sandbox.pages import Pages
+from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.vendor import Ground, Line, Refused, Row
 
 
@@ -77,7 +78,7 @@ class Alipay:
     def block(self) -> dict[str, Any]:
         return self._block(self.keys().merchants[0])
 
-    def reply(self, request: Any) -> Any:
+    def reply(self, request: Request) -> Reply:
         return self.api.reply(request)
 
     def rows(self, number: str | None, since: float | None) -> Iterable[Row]:
