@@ -44,7 +44,7 @@ from oncepay.sandbox.clock import Clock
 from oncepay.sandbox.faults import Faults
 from oncepay.sandbox.journal import Journal
 from oncepay.sandbox.switches import Switches
-from oncepay.sandbox.unionpay.keys import KeyFile as UnionPayKeys
+from oncepay.sandbox.unionpay import keys as unionpay
 from oncepay.sandbox.unionpay.vendor import UnionPay
 from oncepay.sandbox.vendor import Ground, Refused, Row, Vendor
 from oncepay.sandbox.wechat.keys import KeyFile
@@ -61,7 +61,7 @@ class Sandbox:
     home: where keys, sandbox.json and the journal live; None keeps everything in memory.
     clock: the real time, epoch seconds; the sandbox's own is this plus what it was advanced.
     seed: makes nonces, numbers and fault rates repeatable; RSA keys are always fresh.
-    keys: WeChat Pay's keys, fixed instead of generated. unionpay_keys: UnionPay's.
+    keys, unionpay_keys: WeChat Pay's and UnionPay's keys, fixed instead of generated.
     public_url: how the outside reaches it, when that is not the listening address.
     """
 
@@ -74,7 +74,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         keys: KeyFile | None = None,
-        unionpay_keys: UnionPayKeys | None = None,
+        unionpay_keys: unionpay.KeyFile | None = None,
         switches: Switches | None = None,
         public_url: str | None = None,
         journal: bool = True,
@@ -92,7 +92,7 @@ class Sandbox:
         self._journal = Journal(kept)
         self.base_url = ""
         self.wechat = WechatPay(self._ground("wechat"), keys or self._kept_keys("wechat", KeyFile))
-        kept_keys = unionpay_keys or self._kept_keys("unionpay", UnionPayKeys)
+        kept_keys = unionpay_keys or self._kept_keys("unionpay", unionpay.KeyFile)
         self.unionpay = UnionPay(self._ground("unionpay"), kept_keys)
         vendors: tuple[Vendor, ...] = (self.wechat, self.unionpay)
         self.vendors = {vendor.name: vendor for vendor in vendors}
