@@ -10,13 +10,15 @@ from oncepay.sandbox.unionpay import files, orders, reversals, shapes
 from oncepay.sandbox.unionpay.books import Order
 from oncepay.sandbox.unionpay.desk import Desk
 from oncepay.sandbox.unionpay.notify import CERTIFICATES
-from oncepay.sandbox.unionpay.wire import Fields, Refusal, echo, message, raw, read_form
+from oncepay.sandbox.unionpay.wire import Fields, Refusal, echo, outcome, raw, read_form
 
 API: Final = "/gateway/api/"
 FILE: Final = "/filedownload/"
+FRONT: Final = "frontTransReq.do"
+HTML: Final = b"text/html;charset=UTF-8"  # of answers too; the vendor's documents do not say
 # (path, txnType, txnSubType) -> what it asks for
 OPERATIONS: Final = {
-    ("frontTransReq.do", "01", "01"): "front",
+    (FRONT, "01", "01"): "front",
     ("appTransReq.do", "01", "01"): "app",
     ("backTransReq.do", "01", "07"): "qr",
     ("backTransReq.do", "04", "00"): "refund",
@@ -66,11 +68,11 @@ class Api:
             return self._reply(404 if path is None else 405, b"text/plain", b"")
         faults = self.desk.faults
         fields: Fields = {}
-        call, numbers = "", ("",)
+        call, numbers = "", tuple[str, ...]()
         try:
             fields = read_form(request.body)
             operation = self.admit(path, fields)
-            call, numbers = self._call(operation, fields), (fields.get("orderId", ""),)
+            call, numbers = self._aimed(operation, fields)
             rule = faults.any(BEFORE, call, *numbers)
             if rule is not None:
                 return self._broken(path, rule, fields)
@@ -129,11 +131,13 @@ class Api:
             return orders.query(self.desk, known, fields)
         return reversals.query(known, fields)
 
-    def _call(self, operation: str, fields: Fields) -> str:
-        number = fields.get("orderId", "")
-        if operation == "query" and self.desk.books.is_reversal(fields["merId"], number):
-            return "refund_query"
-        return CALLS[operation]
+    def _aimed(self, operation: str, fields: Fields) -> tuple[str, tuple[str, ...]]:
+        """What faults call a request, and the numbers that they may be aimed at: its own, and the payment's."""
+        books, mer_id, number = self.desk.books, fields["merId"], fields.get("orderId", "")
+        if operation == "query" and books.is_reversal(mer_id, number):
+            return "refund_query", (number,)
+        paid = books.transaction(mer_id, fields.get("origQryId", ""))
+        return CALLS[operation], (number,) if paid is None else (number, paid.number)
 
     def _broken(self, path: str, rule: Rule, fields: Fields) -> Reply:
         """The answer of a fault that stands in for the real one."""
@@ -144,29 +148,37 @@ class Api:
             status, title = PAGES[fault]
             page = f"<html>\r\n<head><title>{status} {title}</title></head>\r\n<body></body>\r\n</html>\r\n"
             return self._reply(status, b"text/html", page.encode())
-        code = SAID[fault]
-        return self._answer(path, {**echo(fields, *reversals.OWN), "respCode": code, "respMsg": message(code)}, "", ())
+        said = {**echo(fields, *reversals.OWN), **outcome(SAID[fault])}
+        return self._page(said) if path == FRONT else self._raw(self.desk.ring.sign(said))
 
     def _answer(self, path: str, done: Fields | Order, call: str, numbers: tuple[str, ...]) -> Reply:
         """What was done, as it goes out: for a browser a page, else the raw text, signed unless a fault says how."""
         if isinstance(done, Order):
-            reply = self._reply(302, b"text/html;charset=UTF-8", b"")
+            reply = self._reply(302, HTML, b"")
             reply.headers.append((b"Location", f"{self.desk.base_url}/unionpay/cashier/{done.code}".encode()))
             return reply
-        if path == "frontTransReq.do":
-            page = f"<!doctype html><meta charset=utf-8><title>UnionPay</title><p>{html.escape(done['respMsg'])}</p>\n"
-            return self._reply(200, b"text/html;charset=UTF-8", page.encode())
+        if path == FRONT:
+            return self._page(done)
         faults, signer = self.desk.faults, "unionpay"
-        forged = faults.strike("forged_200", call, *numbers)
-        if forged is not None:
-            signer = "foreign" if forged.how == "other" else ""
+        if not faults.rules:
+            return self._raw(self.desk.ring.sign(done))
         for fault, named in CERTIFICATES.items():
             if faults.strike(fault, call, *numbers):
                 signer = named
-        if signer:
-            line_feeds = faults.strike("cert_lf", call, *numbers) is not None
-            done = self.desk.ring.sign(done, signer, line_feeds=line_feeds)
-        return self._reply(200, b"text/html;charset=UTF-8", raw(done))
+        forged = faults.strike("forged_200", call, *numbers)
+        if forged is not None and forged.how != "other":
+            return self._raw(done)
+        line_feeds = faults.strike("cert_lf", call, *numbers) is not None
+        return self._raw(self.desk.ring.sign(done, signer if forged is None else "foreign", line_feeds=line_feeds))
+
+    def _page(self, done: Fields) -> Reply:
+        """What a browser sees when its form opens nothing."""
+        text = html.escape(done["respMsg"])
+        page = f"<!doctype html>\n<meta charset=utf-8>\n<title>UnionPay</title>\n<p>{text}</p>\n"
+        return self._reply(200, HTML, page.encode())
+
+    def _raw(self, fields: Fields) -> Reply:
+        return self._reply(200, HTML, raw(fields))
 
     def _reply(self, status: int, content_type: bytes, body: bytes) -> Reply:
         headers = [

@@ -232,7 +232,7 @@ def _certify(
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number() >> 120 | 1 << 38)  # 12 decimal digits, as captured
+        .serial_number(x509.random_serial_number() >> 120 | 1 << 38)  # 12 decimal digits; captured ones have 11
         .not_valid_before(start)
         .not_valid_after(start + LIFE)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from oncepay.sandbox.unionpay import reversals, shapes
 from oncepay.sandbox.unionpay.books import Order, fee, query_id, settle_day
 from oncepay.sandbox.unionpay.desk import Desk
-from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, echo, message, original, outcome
+from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, content, echo, message, original, outcome
 
 DEFAULT_LIFE_S: Final = 86400  # without payTimeout; the vendor does not say how long
 QR_CODE: Final = "https://qr.95516.com/00010000/"
@@ -32,13 +32,7 @@ def open_(desk: Desk, product: str, fields: Fields) -> Order:
     mer_id, number = fields["merId"], fields["orderId"]
     known = books.order(mer_id, number, fields["txnTime"])
     if known is not None:
-        if known.product != product or _content(known.fields) != _content(fields):
-            raise Refusal("12")
-        if product != "front" and known.paid is not None:
-            raise Refusal("12")
-        if product == "qr" and switches.qr_again == "duplicate":
-            raise Refusal("12")
-        return known
+        return _again(desk, known, product, fields)
     if books.is_reversal(mer_id, number):
         raise Refusal("12")
     if books.is_payment(mer_id, number) and switches.other_time == "duplicate":
@@ -53,8 +47,18 @@ def open_(desk: Desk, product: str, fields: Fields) -> Order:
     return order
 
 
-def _content(fields: Fields) -> Fields:
-    return {name: value for name, value in fields.items() if name not in {"certId", "signature"}}
+def _again(desk: Desk, known: Order, product: str, fields: Fields) -> Order:
+    """A payment that was opened before. A browser may see its page whatever became of it; others get no new answer
+    for what is paid or too late."""
+    if known.product != product or known.fields != content(fields):
+        raise Refusal("12")
+    if product == "qr" and desk.switches.unionpay.qr_again == "duplicate":
+        raise Refusal("12")
+    if product != "front" and known.paid is not None:
+        raise Refusal("12")
+    if product != "front" and desk.clock.now() >= known.expires:
+        raise Refusal("30", "payTimeout")
+    return known
 
 
 def _new_order(desk: Desk, product: str, fields: Fields) -> Order:
@@ -65,7 +69,7 @@ def _new_order(desk: Desk, product: str, fields: Fields) -> Order:
         mer_id=fields["merId"],
         product=product,
         total=int(fields["txnAmt"]),
-        fields=fields,
+        fields=content(fields),
         created=now,
         expires=shapes.moment(fields, "payTimeout") if "payTimeout" in fields else now + DEFAULT_LIFE_S,
         code=desk.dice.randbytes(12).hex(),
