@@ -11,6 +11,8 @@ import pytest
 from oncepay.sandbox.main import Sandbox
 from oncepay.sandbox.unionpay import keys as unionpay_keys
 from oncepay.sandbox.wechat.keys import KeyFile
+from tests.sandbox import alipay_vectors
+from tests.sandbox.alipay_merchant import AliMerchant
 from tests.sandbox.merchant import Merchant, Receiver
 from tests.sandbox.unionpay import Shop
 from tests.sandbox.vectors import vector_keys
@@ -33,7 +35,8 @@ def unionpay(unionpay_drawn: bytes) -> unionpay_keys.KeyFile:
 
 @pytest.fixture
 async def sandbox(keys: KeyFile, unionpay: unionpay_keys.KeyFile) -> AsyncIterator[Sandbox]:
-    async with Sandbox(seed=1, keys=keys, unionpay_keys=unionpay) as sandbox:
+    alipay = alipay_vectors.vector_keys()
+    async with Sandbox(seed=1, keys=keys, alipay_keys=alipay, unionpay_keys=unionpay) as sandbox:
         yield sandbox
 
 
@@ -46,6 +49,11 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 def merchant(sandbox: Sandbox, session: aiohttp.ClientSession) -> Merchant:
     return Merchant(sandbox.config["wechat"], session, clock=sandbox.clock.now)
+
+
+@pytest.fixture
+def ali(sandbox: Sandbox, session: aiohttp.ClientSession) -> AliMerchant:
+    return AliMerchant(sandbox.config["alipay"], session, clock=sandbox.clock.now)
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ import msgspec
 import uvloop
 
 from oncepay.sandbox import server
+from oncepay.sandbox.alipay import keys as alipay
+from oncepay.sandbox.alipay.vendor import Alipay
 from oncepay.sandbox.app import App
 from oncepay.sandbox.clock import Clock
 from oncepay.sandbox.faults import Faults
@@ -61,7 +63,7 @@ class Sandbox:
     home: where keys, sandbox.json and the journal live; None keeps everything in memory.
     clock: the real time, epoch seconds; the sandbox's own is this plus what it was advanced.
     seed: makes nonces, numbers and fault rates repeatable; RSA keys are always fresh.
-    keys, unionpay_keys: WeChat Pay's and UnionPay's keys, fixed instead of generated.
+    keys, alipay_keys, unionpay_keys: WeChat Pay's, Alipay's and UnionPay's keys, fixed instead of generated.
     public_url: how the outside reaches it, when that is not the listening address.
     """
 
@@ -74,6 +76,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         keys: KeyFile | None = None,
+        alipay_keys: alipay.KeyFile | None = None,
         unionpay_keys: unionpay.KeyFile | None = None,
         switches: Switches | None = None,
         public_url: str | None = None,
@@ -92,9 +95,10 @@ class Sandbox:
         self._journal = Journal(kept)
         self.base_url = ""
         self.wechat = WechatPay(self._ground("wechat"), keys or self._kept_keys("wechat", KeyFile))
+        self.alipay = Alipay(self._ground("alipay"), alipay_keys or self._kept_keys("alipay", alipay.KeyFile))
         kept_keys = unionpay_keys or self._kept_keys("unionpay", unionpay.KeyFile)
         self.unionpay = UnionPay(self._ground("unionpay"), kept_keys)
-        vendors: tuple[Vendor, ...] = (self.wechat, self.unionpay)
+        vendors: tuple[Vendor, ...] = (self.wechat, self.alipay, self.unionpay)
         self.vendors = {vendor.name: vendor for vendor in vendors}
         self.app = App(self)
         self._server: server.Server | None = None

@@ -5,6 +5,7 @@ Templates are named from this folder: ``pages/front.html``, ``wechat/pages/cashi
 
 import io
 from pathlib import Path
+from typing import Final
 
 import jinja2
 import segno
@@ -12,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from oncepay.sandbox.clock import beijing
 
-QR_TYPES = {"svg": "image/svg+xml", "png": "image/png"}
+QR_TYPES: Final = {"svg": "image/svg+xml", "png": "image/png"}
 
 
 class Pages:
@@ -29,9 +30,10 @@ class Pages:
         self._templates.filters["yuan"] = lambda fen: f"{fen // 100}.{fen % 100:02d}"
         self._templates.filters["time"] = lambda at: f"{beijing(at):%Y-%m-%d %H:%M:%S}"
 
-    def page(self, name: str, status: int = 200, /, **values: object) -> Response:
+    def page(self, name: str, status: int = 200, /, *, form_action: str = "", **values: object) -> Response:
+        """``form_action``: the one other origin to which a form of this page may lead."""
         page = self._templates.get_template(name).render(**values)
-        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'"
+        policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self' {form_action}"
         return HTMLResponse(page, status, {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
 

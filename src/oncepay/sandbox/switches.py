@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from oncepay.sandbox.alipay.switches import AlipaySwitches
 from oncepay.sandbox.unionpay.switches import UnionPaySwitches
 
 
@@ -46,4 +47,5 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     platform_certificates: bool = True  # false: a new merchant, who has only the public key
     notify_key: Literal["certificate", "public_key"] = "certificate"
 
+    alipay: AlipaySwitches = msgspec.field(default_factory=AlipaySwitches)
     unionpay: UnionPaySwitches = msgspec.field(default_factory=UnionPaySwitches)
