@@ -4,6 +4,7 @@ import html
 from email.utils import formatdate
 from typing import Final
 
+from oncepay.sandbox import faults
 from oncepay.sandbox.faults import Rule
 from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.unionpay import files, orders, reversals, shapes
@@ -33,16 +34,9 @@ CALLS: Final = {
     "front": "open", "app": "prepay", "qr": "prepay", "query": "query", "refund": "refund", "void": "cancel",
     "file": "bill",
 }  # fmt: skip
-BEFORE: Final = (
-    "drop_before", "refused_401", "refused_403", "system_error", "http_500", "http_502", "http_503", "http_429",
-    "answer_03", "answer_04", "answer_05",
-)  # fmt: skip
-AFTER: Final = (
-    "drop_after", "system_error_after", "http_500_after", "http_502_after", "http_503_after", "http_429_after",
-    "answer_03_after", "answer_04_after", "answer_05_after", "slow", "slow_drip", "garbage", "truncated",
-)  # fmt: skip
-# Faults that the server, not the API, carries out: they concern the connection.
-WIRE_FAULTS: Final = frozenset(("drop_before", "drop_after", "slow", "slow_drip", "garbage", "truncated"))
+UNCLEAR: Final = ("answer_03", "answer_04", "answer_05")
+BEFORE: Final = (*faults.BEFORE, *UNCLEAR)
+AFTER: Final = (*(f"{fault}_after" for fault in UNCLEAR), *faults.AFTER)
 # The respCode of a fault that UnionPay says in its own words.
 SAID: Final = {
     "refused_401": "11", "refused_403": "32", "system_error": "06", "http_429": "37",
@@ -66,23 +60,23 @@ class Api:
         path = PATHS.get(request.path)
         if path is None or request.method != "POST":
             return self._reply(404 if path is None else 405, b"text/plain", b"")
-        faults = self.desk.faults
+        rules = self.desk.faults
         fields: Fields = {}
         call, numbers = "", tuple[str, ...]()
         try:
             fields = read_form(request.body)
             operation = self.admit(path, fields)
             call, numbers = self._aimed(operation, fields)
-            rule = faults.any(BEFORE, call, *numbers)
+            rule = rules.any(BEFORE, call, *numbers)
             if rule is not None:
                 return self._broken(path, rule, fields)
-            if faults.strike("cert_rotate", call, *numbers):
+            if rules.strike("cert_rotate", call, *numbers):
                 self.rotate()
             done = self.act(operation, fields)
         except Refusal as refusal:
             done = {**echo(fields, *reversals.OWN), **refusal.fields}
-        rule = faults.any(AFTER, call, *numbers)
-        if rule is not None and rule.fault not in WIRE_FAULTS:
+        rule = rules.any(AFTER, call, *numbers)
+        if rule is not None and rule.fault not in faults.WIRE:
             return self._broken(path, rule, fields)
         reply = self._answer(path, done, call, numbers)
         reply.fault = rule
@@ -159,16 +153,16 @@ class Api:
             return reply
         if path == FRONT:
             return self._page(done)
-        faults, signer = self.desk.faults, "unionpay"
-        if not faults.rules:
+        rules, signer = self.desk.faults, "unionpay"
+        if not rules.rules:
             return self._raw(self.desk.ring.sign(done))
         for fault, named in CERTIFICATES.items():
-            if faults.strike(fault, call, *numbers):
+            if rules.strike(fault, call, *numbers):
                 signer = named
-        forged = faults.strike("forged_200", call, *numbers)
+        forged = rules.strike("forged_200", call, *numbers)
         if forged is not None and forged.how != "other":
             return self._raw(done)
-        line_feeds = faults.strike("cert_lf", call, *numbers) is not None
+        line_feeds = rules.strike("cert_lf", call, *numbers) is not None
         return self._raw(self.desk.ring.sign(done, signer if forged is None else "foreign", line_feeds=line_feeds))
 
     def _page(self, done: Fields) -> Reply:

@@ -3,14 +3,17 @@
 There is no close. A failed try is told to nobody; until payTimeout another card may still pay.
 """
 
+import contextlib
 import copy
 import re
+from functools import partial
 from typing import Any, Final
 
 from oncepay.sandbox.unionpay import reversals, shapes
 from oncepay.sandbox.unionpay.books import Order, fee, query_id, settle_day
 from oncepay.sandbox.unionpay.desk import Desk
 from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, content, echo, message, original, outcome
+from oncepay.sandbox.vendor import autopay
 
 DEFAULT_LIFE_S: Final = 86400  # without payTimeout; the vendor does not say how long
 QR_CODE: Final = "https://qr.95516.com/00010000/"
@@ -42,8 +45,7 @@ def open_(desk: Desk, product: str, fields: Fields) -> Order:
     if desk.clock.now() >= order.expires:
         raise Refusal("30", "payTimeout")
     books.add(order)
-    if desk.switches.autopay_s is not None:
-        _autopay(desk, order, desk.switches.autopay_s)
+    autopay(desk.clock, desk.dice, desk.switches, partial(_pay_itself, desk, order))
     return order
 
 
@@ -238,16 +240,7 @@ def _take_money(desk: Desk, order: Order, code: str) -> None:
     desk.books.paid(order)
 
 
-def _autopay(desk: Desk, order: Order, seconds: float) -> None:
-    """Let the order be paid by itself, if the dice say so."""
-    if desk.switches.autopay_rate < 1 and desk.dice.random() >= desk.switches.autopay_rate:
-        return
-
-    def run() -> None:
-        if order.paid is None and not order.cancelled:
-            try:
-                pay(desk, order)
-            except CannotPay:
-                return  # expired meanwhile: an abandoned order, as in life
-
-    desk.clock.at(desk.clock.now() + seconds, run)
+def _pay_itself(desk: Desk, order: Order) -> None:
+    if order.paid is None and not order.cancelled:
+        with contextlib.suppress(CannotPay):  # expired meanwhile: an abandoned order, as in life
+            pay(desk, order)
