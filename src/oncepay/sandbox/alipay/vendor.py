@@ -211,6 +211,14 @@ class Alipay:
             "app_cert_sn": ring.app_certs[merchant.app_id][0],
             "alipay_cert_sn": ring.alipay_cert_sn,
             "alipay_root_cert_sn": ring.root_cert_sn,
+            "account": {
+                "identity": {"app_id": merchant.app_id, "seller_id": merchant.seller_id},
+                "settings": {
+                    "alipay_public_key": ring.alipay_public_key_pem,
+                    "base_urls": [self._base_url + PATH],
+                },
+                "secrets": {"app_private_key": merchant.private_key_pem},
+            },
         }
 
 

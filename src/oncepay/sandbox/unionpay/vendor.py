@@ -190,4 +190,14 @@ class UnionPay(Api):
             "middle_certificate_pem": keys.middle.certificate_pem,
             "sign_certificate_pem": keys.signers[-1].certificate_pem,
             "company_name": COMPANY,
+            "account": {
+                "identity": {"merId": merchant.mer_id},
+                "settings": {
+                    "merchant_certificate_pem": merchant.certificate_pem,
+                    "root_certificate_pem": keys.root_pem,
+                    "middle_certificate_pem": keys.middle.certificate_pem,
+                    "base_urls": [base_url],
+                },
+                "secrets": {"merchant_private_key_pem": merchant.private_key_pem},
+            },
         }
