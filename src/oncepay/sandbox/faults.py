@@ -30,6 +30,9 @@ MENU: Final = {
     "refused_401": ("call", "the account is refused (401 SIGN_ERROR)"),
     "refused_403": ("call", "the account may not do this (403 NO_AUTH)"),
     "not_enough": ("refund", "the balance is too low (403 NOT_ENOUGH), and no refund record"),
+    "answer_03": ("call", "UnionPay: respCode 03, unknown, before processing"),
+    "answer_04": ("call", "UnionPay: respCode 04, unknown, before processing"),
+    "answer_05": ("call", "UnionPay: respCode 05, in progress, before processing"),
     # on the way out: the effect is there, the answer is not what it should be
     "drop_after": ("call", "processed, then connection closed without an answer"),
     "system_error_after": ("call", "the vendor's own 'system error' after processing"),
@@ -37,19 +40,29 @@ MENU: Final = {
     "http_502_after": ("call", "502 with a gateway's HTML page after processing"),
     "http_503_after": ("call", "503 after processing"),
     "http_429_after": ("call", "called too often, after processing"),
+    "answer_03_after": ("call", "UnionPay: respCode 03, unknown, after processing"),
+    "answer_04_after": ("call", "UnionPay: respCode 04, unknown, after processing"),
+    "answer_05_after": ("call", "UnionPay: respCode 05, in progress, after processing"),
     "slow": ("call", "processed, answered after `seconds` (default 30)"),
     "slow_drip": ("call", "processed, the body byte by byte, `seconds` (default 0.5) apart"),
     "garbage": ("call", "processed, then bytes that are not HTTP"),
     "truncated": ("call", "processed, the body cut off in the middle"),
     "signtest_response": ("call", "a probe signature, WECHATPAY/SIGNTEST/..."),
     "forged_200": ("call", "the answer unsigned, or signed by a stranger (`how`: unsigned, other)"),
+    "cert_lf": ("call", "UnionPay: the certificate's CR lost on the way; with call `notify`, a notice's"),
+    "cert_expired": ("call", "UnionPay: signed with a certificate out of date; notices too"),
+    "cert_foreign": ("call", "UnionPay: signed with another company's certificate of the same chain; notices too"),
+    "cert_stranger": ("call", "UnionPay: signed with a certificate that is not of the chain; notices too"),
+    "cert_sha1": ("call", "UnionPay: to be believed, though the certificate is signed with SHA-1; notices too"),
     "stale_200": ("call", "validly signed, but with a timestamp 10 minutes old"),
     # what the payer and the money do
     "late_pay": ("pay", "paid, but `queries` (default 3) queries still show it unpaid"),
+    "late_bank": ("pay", "UnionPay: an internet bank pays after payTimeout; 42, and it goes back by itself"),
+    "paid_a6": ("pay", "UnionPay: paid with a defect, A6"),
     "paid_during_close": ("close", "the payment lands between query and close"),
     "pay_after_close": ("pay", "the payer can pay although the order is closed or expired"),
     "refund_abnormal": ("refund", "the refund ends ABNORMAL"),
-    "refund_closed": ("refund", "the refund ends CLOSED"),
+    "refund_closed": ("refund", "the refund ends CLOSED; at UnionPay it fails with respCode `how` (default 01)"),
     "refund_late": ("refund", "the refund takes `seconds` (default 3600) on the sandbox's clock"),
     # notifications; the first four are drawn once a notification, the others once a delivery
     "notify_none": ("notify", "never delivered, no retries either"),
@@ -71,6 +84,16 @@ MENU: Final = {
     "bill_row_extra": ("bill", "a payment nobody knows added"),
     "bill_amount_wrong": ("bill", "one fen more on a row of `number` (or the first)"),
 }
+# What all vendors know, in the order in which it strikes: instead of the call, or instead of its answer.
+BEFORE: Final = (
+    "drop_before", "refused_401", "refused_403", "system_error", "http_500", "http_502", "http_503", "http_429",
+)  # fmt: skip
+AFTER: Final = (
+    "drop_after", "system_error_after", "http_500_after", "http_502_after", "http_503_after", "http_429_after", "slow",
+    "slow_drip", "garbage", "truncated",
+)  # fmt: skip
+# Those that the server, not a vendor, carries out: they concern the connection.
+WIRE: Final = frozenset(("drop_before", "drop_after", "slow", "slow_drip", "garbage", "truncated"))
 CALLS: Final = frozenset(
     (
         "prepay",

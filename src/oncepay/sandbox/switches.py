@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from oncepay.sandbox.alipay.switches import AlipaySwitches
+from oncepay.sandbox.unionpay.switches import UnionPaySwitches
 
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -47,3 +48,4 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     notify_key: Literal["certificate", "public_key"] = "certificate"
 
     alipay: AlipaySwitches = msgspec.field(default_factory=AlipaySwitches)
+    unionpay: UnionPaySwitches = msgspec.field(default_factory=UnionPaySwitches)

@@ -11,12 +11,13 @@ from oncepay.sandbox.alipay.api import PATH, Api
 from oncepay.sandbox.alipay.books import Books, Offer, Trade
 from oncepay.sandbox.alipay.cashier import Cashier, shade_of, word_of
 from oncepay.sandbox.alipay.desk import Desk
-from oncepay.sandbox.alipay.keys import KeyFile, Merchant, Ring, load_private, new_keys, new_merchant, public_pem
+from oncepay.sandbox.alipay.keys import KeyFile, Merchant, Ring, new_keys, new_merchant
 from oncepay.sandbox.alipay.notify import Notifier
 from oncepay.sandbox.alipay.wire import Call, Refusal
 from oncepay.sandbox.clock import rfc3339
 from oncepay.sandbox.notices import Notice
 from oncepay.sandbox.pages import Pages
+from oncepay.sandbox.rsakeys import load_private, public_pem
 from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.vendor import Ground, Line, Refused, Row
 
@@ -210,6 +211,14 @@ class Alipay:
             "app_cert_sn": ring.app_certs[merchant.app_id][0],
             "alipay_cert_sn": ring.alipay_cert_sn,
             "alipay_root_cert_sn": ring.root_cert_sn,
+            "account": {
+                "identity": {"app_id": merchant.app_id, "seller_id": merchant.seller_id},
+                "settings": {
+                    "alipay_public_key": ring.alipay_public_key_pem,
+                    "base_urls": [self._base_url + PATH],
+                },
+                "secrets": {"app_private_key": merchant.private_key_pem},
+            },
         }
 
 

@@ -139,17 +139,32 @@ class WechatPay(Api):
         return self.desk.books.find(number) if isinstance(number, str) else None
 
     def _block(self, merchant: Merchant) -> dict[str, Any]:
-        ring = self.desk.ring
+        ring, base_url = self.desk.ring, self.desk.base_url
+        certificate = {"serial_no": ring.certificate_serial, "pem": ring.file.platforms[-1].certificate_pem}
         return {
-            "base_url": self.desk.base_url,
+            "base_url": base_url,
             "mchid": merchant.mchid,
             "appid": merchant.appid,
             "merchant_serial_no": merchant.serial_no,
             "merchant_private_key_pem": merchant.private_key_pem,
             "merchant_certificate_pem": merchant.certificate_pem,
             "apiv3_key": merchant.apiv3_key,
-            "platform_certificate_pem": ring.file.platforms[-1].certificate_pem,
-            "platform_serial_no": ring.certificate_serial,
+            "platform_certificate_pem": certificate["pem"],
+            "platform_serial_no": certificate["serial_no"],
             "public_key_pem": ring.public_key_pem,
             "public_key_id": ring.file.public_key_id,
+            "account": {
+                "identity": {"mchid": merchant.mchid, "appid": merchant.appid},
+                "settings": {
+                    "merchant_serial_no": merchant.serial_no,
+                    "public_key_id": ring.file.public_key_id,
+                    "public_key_pem": ring.public_key_pem,
+                    "platform_certificates": [certificate],
+                    "base_urls": [base_url],
+                },
+                "secrets": {
+                    "merchant_private_key_pem": merchant.private_key_pem,
+                    "apiv3_key": merchant.apiv3_key,
+                },
+            },
         }
