@@ -98,6 +98,9 @@ async def test_an_app_gets_a_tn_and_the_same_one_again(sandbox: Sandbox, shop: S
     assert first.fields["tn"] == again.fields["tn"]
     assert sandbox.pay_for({"tn": first.fields["tn"]})["amount"] == 8888
     assert (await shop.call("app_url", fields)).code == "12"
+    await shop.call("app_url", late := shop.payment("PC20260301000002"))
+    sandbox.advance(900)
+    assert (await shop.call("app_url", late)).code == "30"
 
 
 async def test_a_qr_code_is_paid_by_what_it_says(sandbox: Sandbox, shop: Shop, receiver: Receiver) -> None:
@@ -211,6 +214,7 @@ async def test_a_script_opens_and_pays_a_form_in_one(sandbox: Sandbox, shop: Sho
 
     status, failed = await pay(fail="61")
     assert (status, failed["state"], failed["return"]) == (200, "FAILED", None)
+    assert (await pay(fail="00"))[1]["error"] == "fail_invalid"
     status, paid = await pay()
     assert (status, paid["state"], paid["amount"], paid["number"]) == (200, "SUCCESS", 8888, NUMBER)
     brought = paid["return"]
