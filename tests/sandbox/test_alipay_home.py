@@ -56,7 +56,7 @@ async def test_sandbox_json_has_what_an_integration_needs(tmp_path: Path, sessio
         assert set(block) == {
             "gateway_url", "app_id", "seller_id", "seller_email", "app_private_key_pem", "app_public_key_pem",
             "alipay_public_key_pem", "app_cert_pem", "alipay_cert_pem", "alipay_root_cert_pem", "app_cert_sn",
-            "alipay_cert_sn", "alipay_root_cert_sn",
+            "alipay_cert_sn", "alipay_root_cert_sn", "account",
         }  # fmt: skip
         assert block["gateway_url"] == f"{sandbox.base_url}/gateway.do"
         assert re.fullmatch(r"2088\d{12}", block["seller_id"])
