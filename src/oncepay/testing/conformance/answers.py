@@ -55,29 +55,36 @@ def check_evidence(subject: Subject, message: Sealed, evidence: tuple[Evidence, 
     """It is what was said, of the number that it was said of, and enough for the core."""
     about, raw = message.about, message.answer.body
     attempt = about.attempt
+    try:
+        msgspec.convert(msgspec.to_builtins(evidence), tuple[Evidence, ...])
+    except msgspec.ValidationError as error:
+        subject.complain(about, f"its evidence is none: {error}", raw)
+        return
     own = [e for e in evidence if e.number == attempt.no]
     subject.require(own, about, f"nothing is said of {attempt.no}, but of {[e.number for e in evidence]}", raw)
     for e in evidence:
         subject.require(not e.wrong, about, f"it is called wrong: {e.wrong}", raw)
-        subject.require(e.call is about.call, about, f"it is an answer to {e.call}", raw)
-        subject.require(e.road is road_of(about.call), about, f"it came by {e.road.value}", raw)
+        subject.require(e.call is about.call, about, f"it is called an answer to {e.call}", raw)
+        subject.require(e.road is road_of(about.call), about, f"it came by {e.road}", raw)
     for e in own:
-        subject.require(e.fact is about.fact, about, f"it is read as {e.fact.value} ({e.words})", raw)
-        subject.require(e.direction is attempt.direction, about, f"it is money {e.direction.value}", raw)
+        subject.require(e.fact is about.fact, about, f"it is read as {e.fact} ({e.words})", raw)
+        subject.require(e.direction is attempt.direction, about, f"it is money {e.direction}", raw)
         if e.fact is Fact.MOVED:
             told = (e.minor, e.currency)
             subject.require(told == (attempt.minor, attempt.currency), about, f"moved: {told}", raw)
     becomes = BECOMES[about.fact]
     if about.call is Call.CLOSE and becomes is Status.OVER and not subject.capabilities.close_final:
         becomes = Status.SENT
-    status = subject.story.after(about, evidence)
-    subject.require(status is becomes, about, f"the core makes {status.value} of it, not {becomes.value}", raw)
+    status = subject.after(about, evidence, raw)
+    if status is not None:
+        subject.require(status is becomes, about, f"the core makes {status.value} of it, not {becomes.value}", raw)
 
 
 def silence_is_never_refusal(subject: Subject) -> None:
     """What nobody signed is silence: no answer, a proxy's page, rubbish, whatever its status."""
     for call in subject.calls:
-        for method in ("", subject.method):  # a number that was adopted from a message has no method
+        # a number that was adopted from a message has no method
+        for method in subject.called_methods if call is Call.PREPAY else ("", subject.method):
             about = subject.story.about(call, Fact.SILENT, method)
             for nothing in hostile.NO_ANSWERS:
                 check_silent(subject, about, nothing, "no answer")
@@ -97,7 +104,7 @@ def check_silent(subject: Subject, about: About, answer: Answer, why: str, unles
     for e in read.evidence:
         named = (e.number, e.direction, e.call, e.road)
         should = (about.attempt.no, about.attempt.direction, about.call, road_of(about.call))
-        subject.require(e.fact is Fact.SILENT, about, f"{why}, and it is read as {e.fact.value}", raw)
+        subject.require(e.fact is Fact.SILENT, about, f"{why}, and it is read as {e.fact}", raw)
         subject.require(named == should, about, f"{why}, and it is called {named}, not {should}", raw)
     subject.require(read.credential is None, about, f"{why}, and it brings a credential", raw)
 
@@ -163,10 +170,10 @@ def others_of(subject: Subject, about: About) -> Iterator[tuple[str, About]]:
 
 def check_untaken(subject: Subject, about: About, evidence: tuple[Evidence, ...], told: str, said: Said) -> None:
     """The core learns nothing of this attempt from it."""
-    status = subject.story.after(about, evidence)
-    subject.require(
-        status is BECOMES[Fact.SILENT], about, f"of another {told}, it makes this one {status.value}", said.content
-    )
+    status = subject.after(about, evidence, said.content)
+    if status is not None:
+        untaken = status is BECOMES[Fact.SILENT]
+        subject.require(untaken, about, f"of another {told}, it makes this one {status.value}", said.content)
 
 
 def nothing_makes_it_raise(subject: Subject) -> None:
@@ -180,7 +187,7 @@ def nothing_makes_it_raise(subject: Subject) -> None:
                 answer = subject.sealed(about, Said(content, status)).answer
                 read = subject.read(about, answer)
                 if read is not None:
-                    subject.guarded(about, content, subject.story.after, about, read.evidence)
+                    subject.after(about, read.evidence, content)
         for call in subject.calls:  # an answer that was meant for another call
             if (call in OUT_CALLS) is (about.call in OUT_CALLS):
                 subject.read(msgspec.structs.replace(about, call=call), message.answer)

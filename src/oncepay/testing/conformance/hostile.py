@@ -92,7 +92,7 @@ def flipped(genuine: Answered, foreign: Answered) -> Iterator[Changed]:
     something else. ``foreign``: the same signed by somebody else: where the two differ, there is the signature. Its
     last three characters may be padding, of which some bits mean nothing."""
     headers, body = genuine.headers, genuine.body
-    start, end = _differing(body, foreign.body)
+    start, end = differing(body, foreign.body)
     for at in range(len(body)):
         changed = body[:at] + bytes((body[at] ^ 1,)) + body[at + 1 :]
         yield Changed(
@@ -114,7 +114,7 @@ def _header(answer: Answered, name: str, text: str) -> Answered:
     return msgspec.structs.replace(answer, headers={**answer.headers, name: text})
 
 
-def _differing(one: bytes, other: bytes) -> tuple[int, int]:
+def differing(one: bytes, other: bytes) -> tuple[int, int]:
     """Where the first differs from the second: from which byte to which."""
     start = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     alike = zip(reversed(one[start:]), reversed(other[start:]), strict=False)

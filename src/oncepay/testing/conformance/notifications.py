@@ -9,7 +9,7 @@ import msgspec
 
 from oncepay.domain.attempt import Fact
 from oncepay.domain.ids import payment_of
-from oncepay.ports import Answered, Notice, Refused
+from oncepay.ports import Acknowledgement, Answered, Notice, Refused
 from oncepay.testing.conformance import hostile
 from oncepay.testing.conformance.answers import SEED, check_evidence, check_untaken, others_of
 from oncepay.testing.conformance.kit import Said
@@ -98,13 +98,13 @@ def no_notification_makes_it_raise(subject: Subject) -> None:
             answer = subject.sealed(message.about, Said(content)).answer
             heard = subject.hear(answer.headers, answer.body, message.about)
             if isinstance(heard, Notice):
-                subject.guarded(message.about, content, subject.story.after, message.about, heard.evidence)
+                subject.after(message.about, heard.evidence, content)
 
 
 def acknowledgements_differ(subject: Subject) -> None:
     """The vendor can tell "taken" from "send it again"."""
-    taken = subject.guarded("acknowledge", None, subject.channel.acknowledge, taken=True)
-    later = subject.guarded("acknowledge", None, subject.channel.acknowledge, taken=False)
+    taken = subject.made(Acknowledgement, "acknowledge", None, subject.channel.acknowledge, taken=True)
+    later = subject.made(Acknowledgement, "acknowledge", None, subject.channel.acknowledge, taken=False)
     if taken is None or later is None:
         return
     subject.require(200 <= taken.status < 300, "acknowledge", f"taken is {taken.status}", taken.body)

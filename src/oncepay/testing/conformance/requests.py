@@ -100,11 +100,11 @@ def drafts_are_made_of_their_parts(subject: Subject) -> None:
         where = f"first body of {about.attempt.method or 'a refund'}"
         payer = subject.kit.payers.get(about.attempt.method, {}) if about.attempt.incoming else {}
         draft = subject.story.draft(about, payer=payer)
-        body = subject.guarded(where, None, subject.draft, draft)
+        body = subject.made(bytes, where, None, subject.draft, draft)
         if not subject.require(body, where, "it is empty"):
             continue
         for maker in (subject.channel, subject.twin):
-            again = subject.guarded(where, None, subject.draft, draft, maker)
+            again = subject.made(bytes, where, None, subject.draft, draft, maker)
             subject.require(again == body, where, "the same draft made another body", again)
         for text in SUBJECTS:
             odd = msgspec.structs.replace(draft, subject=text, note=text if about.paying else "")
@@ -112,7 +112,7 @@ def drafts_are_made_of_their_parts(subject: Subject) -> None:
         for currency in sorted(subject.capabilities.currencies):
             priced = msgspec.structs.replace(about.attempt, currency=currency)
             odd = msgspec.structs.replace(draft, attempt=priced)
-            subject.guarded(f"{where} in {currency}", None, subject.draft, odd)
+            subject.made(bytes, f"{where} in {currency}", None, subject.draft, odd)
         for minor in (1, 2**53 - 1):
             priced = msgspec.structs.replace(about.attempt, minor=minor)
             odd = msgspec.structs.replace(draft, attempt=priced)
@@ -130,7 +130,7 @@ def credentials_without_a_call(subject: Subject) -> None:
     """A credential that is made without a call is the same whenever it is made; others are not made at all."""
     for name, method in subject.capabilities.methods.items():
         about = subject.story.about(Call.PREPAY, Fact.PENDING, name, out=False)
-        body = subject.guarded(name, None, subject.first_body, about)
+        body = subject.made(bytes, name, None, subject.first_body, about)
         if body is None:
             continue
         given = (about.attempt, subject.kit.account)
@@ -139,7 +139,7 @@ def credentials_without_a_call(subject: Subject) -> None:
             subject.require(isinstance(refusal, OncepayError), name, "a call makes it: credential must refuse")
             continue
         makers = (subject.channel, subject.channel, subject.twin)
-        first, *again = (subject.guarded(name, None, maker.credential, *given, body=body) for maker in makers)
+        first, *again = (subject.made(Credential, name, None, maker.credential, *given, body=body) for maker in makers)
         if first is not None:
             subject.require([first, first] == again, name, "made again, it is another one")
             check_credential(subject, name, name, first)
@@ -165,7 +165,7 @@ def requests_repeat_themselves(subject: Subject) -> None:
         for method in subject.called_methods if call is Call.PREPAY else [subject.method]:
             about = subject.story.about(call, Fact.PENDING, method)
             where = f"request of {call.value} ({method})"
-            body = subject.guarded(where, None, subject.first_body, about)
+            body = subject.made(bytes, where, None, subject.first_body, about)
             first = None if body is None else _built(subject, where, about, body)
             if body is None or first is None:
                 continue
@@ -179,7 +179,7 @@ def requests_repeat_themselves(subject: Subject) -> None:
 
 
 def _built(subject: Subject, where: str, about: About, body: bytes, **how: Any) -> Request | None:
-    request = subject.guarded(where, None, subject.build, about, body, **how)
+    request = subject.made(Request, where, None, subject.build, about, body, **how)
     if request is not None:
         check_request(subject, where, request)
     return request

@@ -8,7 +8,8 @@ from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
-from oncepay.domain.attempt import Call, Fact
+from oncepay.domain.attempt import Call, Fact, Status
+from oncepay.domain.change import Evidence
 from oncepay.domain.errors import OncepayError
 from oncepay.ports import Account, Answer, Answered, Channel, Draft, Notice, Read, Refused, Request
 from oncepay.testing.conformance.kit import About, ChannelKit, Said, Seal
@@ -18,6 +19,7 @@ NONCE: Final = "5f4dcc3b5aa765d61d8327deb882cf99"
 SHOWN_BYTES: Final = 300  # of a message in a complaint
 SHOWN_TIMES: Final = 3  # complaints of one rule that are told in full
 
+K = TypeVar("K")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -100,6 +102,24 @@ class Subject:
             self.complain(where, f"raises {type(error).__name__}: {error}"[:SHOWN_BYTES], what)
             return None
 
+    def made(
+        self,
+        kind: type[K] | tuple[type[K], ...],
+        where: object,
+        what: bytes | None,
+        work: Callable[P, object],
+        *given: P.args,
+        **named: P.kwargs,
+    ) -> K | None:
+        """As ``guarded``, where the channel must give something of a kind."""
+        before = len(self.complaints)
+        value = self.guarded(where, what, work, *given, **named)
+        if isinstance(value, kind):
+            return value
+        if len(self.complaints) == before:
+            self.complain(where, f"gives {value!r}"[:SHOWN_BYTES], what)
+        return None
+
     def refusable(
         self, where: object, work: Callable[P, T], *given: P.args, **named: P.kwargs
     ) -> T | OncepayError | None:
@@ -138,14 +158,19 @@ class Subject:
         assert about.call is not None
         what = answer.body if isinstance(answer, Answered) else None
         given = (about.call, answer, about.attempt, of or self.kit.account)
-        return self.guarded(about, what, self.channel.read, *given, now_ms=self.kit.now_ms, nonce=NONCE)
+        return self.made(Read, about, what, self.channel.read, *given, now_ms=self.kit.now_ms, nonce=NONCE)
 
     def hear(
         self, headers: Mapping[str, str], body: bytes, where: object = "notification", *, of: Account | None = None
     ) -> Notice | Refused | None:
         """What the channel makes of a notification."""
         given = (headers, body, of or self.kit.account)
-        return self.guarded(where, body, self.channel.read_notification, *given, now_ms=self.kit.now_ms)
+        kinds: tuple[type[Notice | Refused], ...] = (Notice, Refused)
+        return self.made(kinds, where, body, self.channel.read_notification, *given, now_ms=self.kit.now_ms)
+
+    def after(self, about: About, evidence: tuple[Evidence, ...], what: bytes) -> Status | None:
+        """What the core makes of the attempt when it hears this; a core that raises is a message that poisons."""
+        return self.guarded(about, what, self.story.after, about, evidence)
 
     def draft(self, draft: Draft, channel: Channel | None = None) -> bytes:
         """The first body of an attempt. Raises what the channel raises."""

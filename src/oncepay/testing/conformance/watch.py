@@ -105,14 +105,16 @@ def _works(subject: Subject) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "check_account", partial(channel.check_account, account)
     for name, method in subject.capabilities.methods.items():
         about = subject.story.about(Call.PREPAY, Fact.PENDING, name)
-        body = subject.first_body(about)
         yield f"check_start ({name})", partial(channel.check_start, name, kit.payers.get(name, {}), {})
         yield f"draft ({name})", partial(subject.first_body, about)
-        if not method.made_by_call:
+        body = subject.made(bytes, f"draft ({name})", None, subject.first_body, about)
+        if body and not method.made_by_call:
             yield f"credential ({name})", partial(channel.credential, about.attempt, account, body=body)
     for call in subject.calls:
         about = subject.story.about(call, Fact.PENDING, subject.method)
-        yield f"build ({call.value})", partial(subject.build, about, subject.first_body(about))
+        body = subject.made(bytes, f"draft ({call.value})", None, subject.first_body, about)
+        if body is not None:
+            yield f"build ({call.value})", partial(subject.build, about, body)
     for message in subject.answers():
         yield f"read ({message.about.call})", partial(subject.read, message.about, message.answer)
     for message in subject.notices():
