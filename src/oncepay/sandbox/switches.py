@@ -1,25 +1,41 @@
 """What the vendors' documents leave open, each as a switch, and how long things take.
 
-The defaults are the more likely reading. ``PUT /sandbox/switches`` changes any of them.
+The defaults are the more likely reading. What concerns one vendor alone stands in a member of its name, WeChat Pay's at
+the top. ``PUT /sandbox/switches`` changes any of them.
 """
 
 from typing import Literal
 
 import msgspec
 
+from oncepay.sandbox.alipay.switches import AlipaySwitches
+
+
+class UnionPaySwitches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What UnionPay's documents leave open."""
+
+    txn_time_window_s: float = 3600.0  # how far from now a txnTime may be, either way
+    query_gap_s: float = 1.0  # a transaction asked about sooner again answers 37
+    other_time: Literal["another", "duplicate"] = "another"  # a payment's orderId again with another txnTime
+    qr_again: Literal["duplicate", "same"] = "duplicate"  # a second QR request of one orderId and txnTime
+    unpaid_shows: Literal["05", "34"] = "05"  # a payment nobody has tried yet
+    expired_shows: Literal["69", "34", "05"] = "69"  # one that nobody tried until payTimeout
+    late_refund_s: float = 5 * 86400.0  # until what an internet bank paid too late goes back
+    file_ready_hour: int = 9  # of the next day, Beijing
+
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Settings of the simulated vendor. Times are on the sandbox's own clock."""
+    """Settings of the simulated vendors. Times are on the sandbox's own clock."""
 
-    # how long things take, and what the payer does
+    # of all vendors: how long things take, and what the payer does
     notify_delay_s: float = 0.0  # from the payment to its first notification
     refund_delay_s: float = 2.0  # from accepted to its outcome
     autopay_s: float | None = None  # every order is paid by itself after so long
     autopay_rate: float = 1.0  # of that, the share that really pays
     balance_fen: int = 100_000_000  # opening balance of each merchant
-    refund_gap_s: float = 0.0  # demand this long between two refunds of one order (advised: 60)
+    refund_gap_s: float = 0.0  # demand this long between two refunds of one order (advised: 60; Alipay: 3)
 
-    # where sources disagree or are silent
+    # of WeChat Pay: where sources disagree or are silent
     paid_code: Literal["ORDERPAID", "ORDER_PAID"] = "ORDERPAID"
     paid_status: int = 400
     reuse: Literal["live", "documented"] = "live"  # 400 INVALID_REQUEST 201, or 403
@@ -39,5 +55,10 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     bill_ready_hour: int = 10
     fundflow_bom: bool = True
     h5_bill_type: str = "MWEB"
+    console_notify_url: str = ""  # where the merchant console tells of refunds made in it
     platform_certificates: bool = True  # false: a new merchant, who has only the public key
     notify_key: Literal["certificate", "public_key"] = "certificate"
+
+    alipay: AlipaySwitches = msgspec.field(default_factory=AlipaySwitches)
+    # of UnionPay alone
+    unionpay: UnionPaySwitches = msgspec.field(default_factory=UnionPaySwitches)

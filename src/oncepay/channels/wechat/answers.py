@@ -47,7 +47,7 @@ def read(answer: Answer, asked: Asked) -> Read:
     genuine = verify(answer.headers, answer.body, asked.opened.verifiers, now_ms=asked.now_ms)
     if isinstance(genuine, Doubt):
         return _doubted(asked, answer, genuine)
-    if status == _DONE[asked.call]:
+    if status == _DONE.get(asked.call):
         try:
             return _DONE_READERS[asked.call](genuine, asked)
         except ValueError as error:

@@ -88,5 +88,5 @@ def verdict(call: Call, status: int, code: str) -> Verdict:
     if status >= 500 and spelled not in _DEFINITE_AT_500:
         return ASK
     row = VERDICTS.get(spelled)
-    found = ASK if row is None else row[call]
+    found = ASK if row is None else row.get(call, ASK)
     return ASK if found is ABSENT and status != 404 else found

@@ -14,6 +14,7 @@ from oncepay.cli.demo.shop import PRICE_MINOR, Refused
 from oncepay.cli.demo.world import Broken, World, until
 
 AGREE_S: Final = 10.0  # real seconds for the three ledgers to agree
+SILENT_S: Final = 900  # seconds of the centre's time in which it finds out by asking alone
 STEP_S: Final = 0.1  # real seconds that the centre gets to act after each step of its time
 
 
@@ -46,6 +47,13 @@ class Stage:
     async def pay(self) -> None:
         """The payer scans the code and pays."""
         await self.world.control("POST", "pay", {"code_url": self.order.code_url})
+
+    async def is_paid(self) -> None:
+        """Until the centre knows: it is told, or it asks."""
+        if self.world.silent:
+            await self.let_pass(lambda: self.has_status("paid"), "paid", step_s=5, at_most_s=60)
+        else:
+            await until(lambda: self.has_status("paid"), "paid")
 
     async def refund(self, refund_no: str, minor: int) -> dict[str, Any]:
         """The shop gives money back."""
@@ -105,7 +113,10 @@ class Stage:
             return not found
 
         try:
-            await until(agreed, "agreement", seconds=AGREE_S)
+            if self.world.silent:
+                await self.let_pass(agreed, "agreement", step_s=10, at_most_s=SILENT_S)
+            else:
+                await until(agreed, "agreement", seconds=AGREE_S)
         except Broken:
             raise Broken("; ".join(found)) from None
 

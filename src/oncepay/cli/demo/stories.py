@@ -85,7 +85,7 @@ async def shop_down(stage: Stage) -> str:
     await stage.shop.shut()
     try:
         await stage.pay()
-        await until(lambda: stage.has_status("paid"), "paid")
+        await stage.is_paid()
 
         async def tried_thrice() -> bool:
             return bool((await stage.delivery())["tries"] >= 3)
@@ -118,6 +118,8 @@ async def doubled_and_reordered(stage: Stage) -> str:
         await stage.refund("back-1", 800)
 
         async def all_came() -> bool:
+            if stage.world.silent:
+                return True  # none will
             told = await stage.world.control("GET", f"notifications?number={stage.number}")
             return len(told["notifications"]) == 2 and all(notice["taken"] for notice in told["notifications"])
 
@@ -203,7 +205,7 @@ async def partial_refunds(stage: Stage) -> str:
     """Money goes back in parts, up to all of it, and not a cent more."""
     await stage.submit(minor=10_000)
     await stage.pay()
-    await until(lambda: stage.has_status("paid"), "paid")
+    await stage.is_paid()
     parts = {"part-1": 2_500, "part-2": 2_500, "part-3": 5_000}
     for refund_no, minor in parts.items():
         await stage.refund(refund_no, minor)
@@ -228,7 +230,7 @@ async def refund_in_doubt(stage: Stage) -> str:
     """A refund's answer is lost, nobody tells us of it, and then the channel turns our account away for a while."""
     await stage.submit()
     await stage.pay()
-    await until(lambda: stage.has_status("paid"), "paid")
+    await stage.is_paid()
     lost = [{"fault": "drop_after", "call": "refund"}, {"fault": "notify_none", "number": stage.number}]
     async with stage.world.faults(once=lost):
         await stage.refund("back-1", PRICE_MINOR)

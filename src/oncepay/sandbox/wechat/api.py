@@ -26,6 +26,7 @@ BEFORE: Final = (
     "drop_before",
     "refused_401",
     "refused_403",
+    "system_error",
     "http_500",
     "http_502",
     "http_503",
@@ -33,6 +34,7 @@ BEFORE: Final = (
 )
 AFTER: Final = (
     "drop_after",
+    "system_error_after",
     "http_500_after",
     "http_502_after",
     "http_503_after",
@@ -152,6 +154,7 @@ class Api:
         refusal = {
             "refused_401": Refusal(401, "SIGN_ERROR", "签名错误", signed=False),
             "refused_403": Refusal(403, "NO_AUTH", "商户号该产品权限未开通"),
+            "system_error": Refusal(500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
             "http_500": Refusal(500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
             "http_503": Refusal(503, "SERVICE_UNAVAILABLE", "服务不可用，请稍后重试"),
             "http_429": Refusal(429, self.desk.switches.limited_code, "频率超限"),
