@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
 
-from oncepay.channels.reading import Accounts
+from oncepay.channels.accounts import Accounts
 from oncepay.channels.unionpay.accounts import open_account
 from oncepay.domain.errors import Invalid
 from oncepay.ports import Account
@@ -31,6 +31,8 @@ SMALL = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 CURVE = ec.generate_private_key(ec.SECP256R1())
 LOCKED = MERCHANT_KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"pw")).decode()
 PFX = {"merchant_p12_base64": KEYS["merchant_p12_base64"], "merchant_p12_password": KEYS["merchant_p12_password"]}
+
+BAG = "Bag Attributes\n    localKeyID: 01 00 00 00\nKey Attributes: <No Attributes>\n"  # as openssl writes it
 
 
 def secrets(**fields: str) -> Account:
@@ -56,6 +58,8 @@ def pfx(key: Any, certificate: str = "") -> str:
         (account(drop=("base_urls",), test_environment="true"), ("https://gateway.test.95516.com",)),
         (account(drop=("base_urls",), test_environment="false"), ("https://gateway.95516.com",)),
         (account(base_urls=["http://127.0.0.1:8490"], test_environment=True), ("http://127.0.0.1:8490",)),
+        (secrets(merchant_private_key_pem=BAG + key_pem(MERCHANT_KEY)), ("https://gateway.example.test",)),
+        (account(merchant_certificate_pem=BAG + CERTIFICATES["merchant_cert_pem"]), ("https://gateway.example.test",)),
         (packed(), ("https://gateway.example.test",)),
         (packed(merchant_p12_base64="\n".join(base64.encodebytes(base64.b64decode(PFX["merchant_p12_base64"])).decode().split())), ("https://gateway.example.test",)),
     ],
@@ -106,6 +110,7 @@ def test_a_void_on_the_same_day_is_asked_for(value: object, on: bool) -> None:
         (account(root_certificate_pem=root(key=SMALL.public_key(), issuer_key=MERCHANT_KEY)), "settings.middle_certificate_pem"),
         (account(test_environment="yes"), "settings.test_environment"),
         (account(void_same_day=2), "settings.void_same_day"),
+        (account(void_same_day=["true"]), "settings.void_same_day"),
         (account(base_urls="https://gateway.95516.com"), "settings.base_urls"),
         (account(base_urls=["ftp://x"]), "settings.base_urls"),
         (account(base_urls=["https://x/gateway"]), "settings.base_urls"),

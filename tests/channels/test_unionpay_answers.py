@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from oncepay.channels.unionpay.codes import OF_REFUND, SAID
@@ -40,7 +37,7 @@ def evidence(call: Call, answer: Answer, attempt: Attempt | None = None, *, now_
 
 
 REFUSED, FAILED, ABSENT, ASK, PENDING, MOVED = "refused", "failed", "absent", "ask", "pending", "moved"
-ACCOUNT_, MOMENT, EXPIRED = "account", "moment", "expired"
+ACCOUNT_, BALANCE, MOMENT, EXPIRED = "account", "balance", "moment", "expired"
 BACK, LATE = "pending outside_refund", "expired debited_late"
 
 
@@ -87,7 +84,8 @@ CODES = [
     ("43", ACCOUNT_, ACCOUNT_, ACCOUNT_, ACCOUNT_),
     ("44", REFUSED, ASK, FAILED, ASK),
     ("45", ASK, ASK, BACK, ASK),
-    *((str(code), REFUSED, ASK, FAILED, ASK) for code in CARD),
+    *((str(code), REFUSED, ASK, FAILED, ASK) for code in CARD if code != 64),
+    ("64", REFUSED, ASK, BALANCE, ASK),
     ("70", ASK, ASK, ASK, ASK),
     ("98", ASK, ASK, ASK, ASK),
     ("99", ASK, ASK, ASK, ASK),
@@ -365,62 +363,6 @@ def test_a_void_that_is_not_taken_leaves_room_for_a_refund(code: str, expected: 
 def test_what_became_of_a_void(code: str, expected: str) -> None:
     answer = answered(transaction(refund(), code, txnType="31"))
     assert said(evidence(Call.QUERY_REFUND, answer)) == expected
-
-
-# -- credentials -----------------------------------------------------------------------------------------------------
-
-CODE_URL = "https://qr.95516.com/00010000/62012345678901234567890123456789"
-
-
-@pytest.mark.parametrize(
-    ("method", "fields", "credential"),
-    [
-        ("qr", {"qrCode": CODE_URL}, {"type": "qr", "code_url": CODE_URL}),
-        ("app", {"tn": "812345678901234567801"}, {"type": "tn", "tn": "812345678901234567801"}),
-    ],
-)
-def test_what_the_payer_gets(method: str, fields: dict[str, str], credential: dict[str, str]) -> None:
-    attempt = order(method=method)
-    found = read(Call.PREPAY, answered(told(attempt, **fields)), attempt)
-    assert [(said(e), e.words) for e in found.evidence] == [(PENDING, "")]
-    assert found.credential is not None
-    assert json.loads(found.credential.body) == credential
-    assert found.credential.until_ms == attempt.expires_ms
-
-
-@pytest.mark.parametrize(
-    ("method", "fields"),
-    [
-        ("qr", {}),
-        ("qr", {"tn": "812345678901234567801"}),
-        ("qr", {"qrCode": "https://qr.95516.com/ 1"}),
-        ("qr", {"qrCode": "62012345"}),
-        ("qr", {"qrCode": "https://" + "x" * 501}),
-        ("app", {}),
-        ("app", {"qrCode": CODE_URL}),
-        ("app", {"tn": "8123-4567"}),
-    ],
-)
-def test_an_answer_without_what_the_method_needs_is_silent(method: str, fields: dict[str, str]) -> None:
-    attempt = order(method=method)
-    found = read(Call.PREPAY, answered(told(attempt, **fields)), attempt)
-    assert ([said(e) for e in found.evidence], found.credential) == ([ASK], None)
-
-
-@pytest.mark.parametrize("code", ["05", "12", "A6", "03"])
-def test_only_success_brings_a_credential(code: str) -> None:
-    attempt = order(method="qr")
-    assert read(Call.PREPAY, answered(told(attempt, code, qrCode=CODE_URL)), attempt).credential is None
-
-
-@pytest.mark.parametrize(
-    "fields", [{"orderId": "PC2"}, {"txnTime": "20260301123046"}, {"merId": "7"}, {"txnType": "04"}]
-)
-def test_somebody_elses_credential_is_not_handed_on(fields: dict[str, Any]) -> None:
-    attempt = order(method="qr")
-    found = read(Call.PREPAY, answered(told(attempt, qrCode=CODE_URL, **fields)), attempt)
-    assert found.evidence[0].wrong
-    assert found.credential is None
 
 
 def test_an_answer_in_any_order_is_read() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oncepay.channels import reading
+from oncepay.channels import texts
 from oncepay.channels.unionpay import requests, wire
 from oncepay.channels.unionpay.wire import read_form, read_plain
 from oncepay.domain.attempt import Call, Fact
@@ -144,7 +144,7 @@ def test_what_is_read_was_written(fields: dict[str, str]) -> None:
         assert read_plain(plain(fields).decode()) == fields
 
 
-@pytest.mark.parametrize("module", [wire, requests, reading])
+@pytest.mark.parametrize("module", [wire, requests, texts])
 def test_the_examples_hold(module: object) -> None:
     result = doctest.testmod(module)  # type: ignore[arg-type]
     assert result.attempted > 0

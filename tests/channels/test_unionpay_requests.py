@@ -338,29 +338,6 @@ def test_after_a_change_of_keys_it_is_still_the_same_instruction() -> None:
     assert after["certId"] == "4096"
 
 
-# -- forms for the payer ---------------------------------------------------------------------------------------------
-
-
-def test_a_form_is_made_of_the_first_body_and_keys_alone() -> None:
-    attempt = order()
-    body = CHANNEL.draft(draft_of(attempt), ACCOUNT)
-    made = CHANNEL.credential(attempt, ACCOUNT, body=body)
-    assert made == CHANNEL.credential(msgspec.structs.replace(attempt, shown_ms=NOW_MS, calls=3), ACCOUNT, body=body)
-    told = json.loads(made.body)
-    assert (told["type"], told["action"]) == ("form", GATEWAY + "frontTransReq.do")
-    assert told["fields"].items() > json.loads(body).items()
-    raw = base64.b64decode(told["fields"]["signature"])
-    assert raw == base64.b64decode(signature(told["fields"], MERCHANT_KEY))
-    assert len(raw) == 256
-    assert made.until_ms == attempt.expires_ms
-
-
-@pytest.mark.parametrize("method", ["qr", "app", ""])
-def test_no_form_for_what_a_call_makes(method: str) -> None:
-    with pytest.raises(MethodUnknown):
-        CHANNEL.credential(order(method=method), ACCOUNT, body=b"{}")
-
-
 def test_there_are_no_keys_to_fetch() -> None:
     assert CHANNEL.build_keys(ACCOUNT, now_ms=NOW_MS, nonce="") is None
     assert CHANNEL.read_keys(Answered(status=200, headers={}, body=b""), ACCOUNT, now_ms=NOW_MS) is None

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 from cryptography import x509
@@ -27,7 +28,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
-from oncepay.channels.reading import base_urls, flag, invalid, matching, private_key, rsa_private, there
+from oncepay.channels.accounts import base_urls, invalid, matching, private_key, required
+from oncepay.channels.rsa import BITS_MIN
 from oncepay.channels.unionpay.chain import COMPANY, TEST_COMPANY, Chain, authorities, parsed
 from oncepay.ports import Account
 
@@ -54,15 +56,15 @@ def open_account(account: Account) -> Opened:
     settings = account.settings
     mer_id = matching(account.identity, "identity", "merId", _MER_ID)
     signer, certificate = _p12(account) if account.secrets.get("merchant_p12_base64") else _pair(account)
-    testing = flag(settings, "test_environment")
+    testing = _flag(settings, "test_environment")
     return Opened(
         account=account,
         mer_id=mer_id,
         signer=signer,
         cert_id=str(certificate.serial_number),
         chain=_chain(account, testing=testing),
-        base_urls=base_urls(settings, TEST_BASE_URLS if testing else BASE_URLS),
-        void_same_day=flag(settings, "void_same_day"),
+        base_urls=base_urls(settings.get("base_urls") or (TEST_BASE_URLS if testing else BASE_URLS)),
+        void_same_day=_flag(settings, "void_same_day"),
     )
 
 
@@ -70,7 +72,7 @@ def _pair(account: Account) -> tuple[RSAPrivateKey, x509.Certificate]:
     field = "settings.merchant_certificate_pem"
     key = private_key(account.secrets, "merchant_private_key_pem")
     try:
-        certificates = parsed(there(account.settings, "settings", "merchant_certificate_pem"))
+        certificates = parsed(required(account.settings, "settings", "merchant_certificate_pem"))
         its = certificates[0].public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise invalid(field, "does not parse as a certificate") from None
@@ -89,15 +91,15 @@ def _p12(account: Account) -> tuple[RSAPrivateKey, x509.Certificate]:
         key, certificate, _ = load_key_and_certificates(raw, secrets.get("merchant_p12_password", "").encode())
     except (ValueError, UnsupportedAlgorithm):
         raise invalid(field, "does not open with secrets.merchant_p12_password") from None
-    if certificate is None:
-        raise invalid(field, "holds no certificate")
-    return rsa_private(key, field), certificate
+    if not isinstance(key, RSAPrivateKey) or key.key_size < BITS_MIN or certificate is None:
+        raise invalid(field, f"does not hold an RSA key of {BITS_MIN} bits or more with its certificate")
+    return key, certificate
 
 
 def _chain(account: Account, *, testing: bool) -> Chain:
     pems = []
     for name in ("middle_certificate_pem", "root_certificate_pem"):
-        pems.append(there(account.settings, "settings", name))
+        pems.append(required(account.settings, "settings", name))
         try:
             parsed(pems[-1])
         except ValueError:
@@ -107,3 +109,11 @@ def _chain(account: Account, *, testing: bool) -> Chain:
     except ValueError as error:
         raise invalid("settings.middle_certificate_pem", f"is not under root_certificate_pem: {error}") from None
     return Chain(above, frozenset({COMPANY, TEST_COMPANY} if testing else {COMPANY}))
+
+
+def _flag(settings: Mapping[str, Any], name: str) -> bool:
+    """On or off, off when it is not there. The command line gives texts."""
+    value = settings.get(name, False)
+    if value not in (True, False, "true", "false"):
+        raise invalid(f"settings.{name}", "is neither true nor false")
+    return value in (True, "true")

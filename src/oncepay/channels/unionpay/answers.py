@@ -11,14 +11,15 @@ from typing import Final
 
 import msgspec
 
-from oncepay.channels.reading import WORDS_MAX, printable
+from oncepay.channels.texts import WORDS_MAX, printable
 from oncepay.channels.unionpay import codes, credentials
 from oncepay.channels.unionpay.accounts import Opened
-from oncepay.channels.unionpay.codes import ASK, MOMENT, SUCCESS, Verdict
+from oncepay.channels.unionpay.codes import SUCCESS
 from oncepay.channels.unionpay.facts import PAYMENTS, REFUNDS, differs, of_transaction, words
 from oncepay.channels.unionpay.keys import Doubt, verify
 from oncepay.channels.unionpay.requests import VOID
 from oncepay.channels.unionpay.wire import read_answer
+from oncepay.channels.verdicts import ASK, MOMENT, Verdict
 from oncepay.domain.attempt import Attempt, Call, Fact, Road
 from oncepay.domain.change import Evidence
 from oncepay.ports import Answer, Answered, Read

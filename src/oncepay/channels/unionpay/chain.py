@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import NameOID
 
-from oncepay.channels.reading import RSA_BITS_MIN
+from oncepay.channels.rsa import BITS_MIN
 
 COMPANY: Final = "中国银联股份有限公司"
 TEST_COMPANY: Final = "00040000:SIGN"  # older certificates of the test environment; its merchants have it too
@@ -123,8 +123,8 @@ def _own(certificate: x509.Certificate) -> Believed:
         key = certificate.public_key()
     except UnsupportedAlgorithm as error:
         raise ValueError("its key is of a kind that we do not know") from error
-    if not isinstance(key, RSAPublicKey) or key.key_size < RSA_BITS_MIN:
-        raise ValueError(f"its key is not an RSA key of {RSA_BITS_MIN} bits or more")
+    if not isinstance(key, RSAPublicKey) or key.key_size < BITS_MIN:
+        raise ValueError(f"its key is not an RSA key of {BITS_MIN} bits or more")
     return Believed(key, _ms(certificate.not_valid_before_utc), _ms(certificate.not_valid_after_utc))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from oncepay.channels.reading import Accounts
+from oncepay.channels.accounts import Accounts
+from oncepay.channels.texts import CNY
 from oncepay.channels.unionpay import answers, credentials, notifications, requests
 from oncepay.channels.unionpay import options as vendor
 from oncepay.channels.unionpay.accounts import open_account
-from oncepay.channels.unionpay.wire import CNY
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
 from oncepay.domain.change import Credential
@@ -20,6 +20,7 @@ EXPIRY_MAX_MS: Final = 15 * MIN
 
 # Sources: comments in UnionPay's kits (timetables, payTimeout, refund window).
 CAPABILITIES: Final = Capabilities(
+    # Not renewable: that a second apply brings the same code again, UnionPay nowhere says; "duplicate" is more likely.
     methods={
         "front": Method(credential="form", credential_life_ms=EXPIRY_MAX_MS, made_by_call=False),
         "qr": Method(credential="qr", credential_life_ms=EXPIRY_MAX_MS, renewable=False),

@@ -10,10 +10,10 @@ Source: the tables of respCode in UnionPay's kits. A code that is not here is ``
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, MOMENT, REFUSED, Verdict
 from oncepay.domain.attempt import Call, Fact, Reason
-from oncepay.domain.change import Fault
 
 SUCCESS: Final = "00"
 PAID: Final = frozenset({"00", "A6"})  # A6: paid, and something later went wrong
@@ -22,23 +22,10 @@ NOT_FOUND: Final = "34"
 DEBITED_LATE: Final = "42"  # debited past the time allowed; UnionPay sends it back by itself
 
 
-class Verdict(NamedTuple):
-    """What a code means for the attempt that was spoken of. ``attention``: the case that a person must look at."""
-
-    fact: Fact
-    reason: Reason = Reason.NONE
-    fault: Fault = Fault.NONE
-    attention: str = ""
-
-
-REFUSED: Final = Verdict(Fact.OVER, Reason.REFUSED)  # this instruction is no good, and would not be better tomorrow
+# REFUSED: it would not be better tomorrow
 FAILED: Final = Verdict(Fact.OVER, Reason.CLOSED)  # it came to nothing; another number may fare better later
-ABSENT: Final = Verdict(Fact.ABSENT)
 PENDING: Final = Verdict(Fact.PENDING)
 MOVED: Final = Verdict(Fact.MOVED)
-ASK: Final = Verdict(Fact.SILENT)  # it says nothing certain of the attempt
-ACCOUNT: Final = Verdict(Fact.SILENT, fault=Fault.ACCOUNT)
-MOMENT: Final = Verdict(Fact.SILENT, fault=Fault.MOMENT)
 # The money is back already, by a number that is not this one: somebody else gave it back. This number is asked about,
 # and a person must look; neither "done" nor "failed" may be guessed.
 BACK: Final = Verdict(Fact.PENDING, attention="outside_refund")
@@ -80,6 +67,7 @@ _ROWS: Final = {
     "40": (REFUSED, ASK,     FAILED,  FAILED),
     "44": (REFUSED, ASK,     FAILED,  FAILED),
     **{str(code): (REFUSED, ASK, FAILED, FAILED) for code in (*range(60, 70), *range(71, 83))},
+    "64": (REFUSED, ASK,     BALANCE, FAILED),   # no funds: the payer's, and of a refund the merchant's
     # Of batches and files, which we do not send.
     "14": (ASK,     ASK,     ASK,     ASK),
     "41": (ASK,     ASK,     ASK,     ASK),

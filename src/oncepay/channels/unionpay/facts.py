@@ -9,11 +9,11 @@ import binascii
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from oncepay.channels.reading import WORDS_MAX, differing, printable
+from oncepay.channels.texts import CNY, WORDS_MAX, differing, printable
 from oncepay.channels.unionpay.accounts import Opened
-from oncepay.channels.unionpay.codes import Verdict
 from oncepay.channels.unionpay.requests import REFUND, VOID
-from oncepay.channels.unionpay.wire import CNY, amount, currency, nearest, number_at, read_time, time_text
+from oncepay.channels.unionpay.wire import amount, currency, nearest, number_at, read_time, time_text
+from oncepay.channels.verdicts import Verdict
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Road
 from oncepay.domain.change import Evidence
 

@@ -7,26 +7,20 @@ and nothing but a ``Genuine`` is ever read, so that no road leads around the sig
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from oncepay.channels import rsa
 from oncepay.channels.unionpay.chain import Chain
 
 VERSION: Final = "5.1.0"
 ENCODING: Final = "UTF-8"
 SIGN_METHOD: Final = "01"
 SIGNATURE: Final = "signature"
-
-_PADDING: Final = PKCS1v15()
-_SHA256: Final = hashes.SHA256()
 
 
 class Genuine(msgspec.Struct, frozen=True):
@@ -49,7 +43,7 @@ def digest(fields: Mapping[str, str]) -> bytes:
 
 def sign(key: RSAPrivateKey, fields: Mapping[str, str]) -> str:
     """The signature, base64 on one line."""
-    return binascii.b2a_base64(key.sign(digest(fields), _PADDING, _SHA256), newline=False).decode()
+    return rsa.sign(key, digest(fields))
 
 
 def verify(fields: Mapping[str, str], chain: Chain, *, now_ms: int) -> Genuine | Doubt:
@@ -58,24 +52,16 @@ def verify(fields: Mapping[str, str], chain: Chain, *, now_ms: int) -> Genuine |
         return Doubt(f"version and signMethod are not {VERSION} and {SIGN_METHOD}")
     if fields.get("encoding", "").upper() != ENCODING:
         return Doubt(f"the encoding is not {ENCODING}")
+    if SIGNATURE not in fields:
+        return Doubt("no signature")
     try:
-        raw = _decoded(fields.get(SIGNATURE, ""))
-        chain.key(fields.get("signPubKeyCert", ""), now_ms=now_ms).verify(raw, digest(fields), _PADDING, _SHA256)
-    except InvalidSignature:
-        return Doubt("the signature does not fit")
+        signature = rsa.read_signature(fields[SIGNATURE])
+    except ValueError as error:
+        return Doubt(f"the signature {error}")
+    try:
+        key = chain.key(fields.get("signPubKeyCert", ""), now_ms=now_ms)
     except ValueError as error:
         return Doubt(str(error))
+    if not rsa.fits(key, signature, digest(fields)):
+        return Doubt("the signature does not fit")
     return Genuine(fields)
-
-
-def _decoded(signature: str) -> bytes:
-    """One spelling only: the last digit before the padding has bits to spare."""
-    if not signature:
-        raise ValueError("no signature")
-    try:
-        raw = binascii.a2b_base64(signature, strict_mode=True)
-    except ValueError as error:
-        raise ValueError("the signature is not base64") from error
-    if binascii.b2a_base64(raw, newline=False).decode() != signature:
-        raise ValueError("the signature is not canonical base64")
-    return raw

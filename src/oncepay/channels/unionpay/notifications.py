@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from oncepay.channels.reading import differing
+from oncepay.channels.texts import differing
 from oncepay.channels.unionpay.accounts import Opened
 from oncepay.channels.unionpay.codes import became_of_payment, became_of_refund
 from oncepay.channels.unionpay.facts import PAYMENTS, REFUNDS, echo, of_transaction, words

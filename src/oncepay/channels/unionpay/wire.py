@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlencode
 
+from oncepay.channels.texts import BEIJING, CNY
 from oncepay.domain.money import MINOR_MAX
 
-BEIJING: Final = timezone(timedelta(hours=8))
-CNY: Final = "CNY"
 CODE_OF_CNY: Final = "156"  # ISO 4217, numeric
 
 # Possessive throughout: a bracket that is never closed must not be tried in a thousand ways.
