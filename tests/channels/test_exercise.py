@@ -50,6 +50,7 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
         (able(expiry_min_ms=2, expiry_max_ms=1), "the least is not below"),
         (able(call_deadline_ms=60_000), "is not within 20 s"),
         (able(absent_apart_ms=0), "some time apart"),
+        (able(refund_count=0), "must be able to go back"),
     ],
     capabilities.never_paid_costs_little: [
         (able(query_at_ms=QUERY_AT_MS), "its page never opened: costs 17 calls: query 10"),
@@ -201,6 +202,11 @@ def test_a_complaint_says_which_rule_which_call_which_bytes() -> None:
         "        b'<html><body>502 Bad Gateway</body></html>'",
     ]
     assert lines[at + 7].startswith("    ... and ")
+
+
+def test_of_what_cannot_be_nothing_else_is_asked() -> None:
+    with pytest.raises(ChannelBroken, match="breaks 1 of the rules"):
+        exercise_channel(lambda: able(methods={}, currencies=frozenset()), KIT)
 
 
 def test_it_says_how_often_it_asked() -> None:

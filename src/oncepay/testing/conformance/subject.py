@@ -13,7 +13,7 @@ from oncepay.domain.change import Evidence
 from oncepay.domain.errors import OncepayError
 from oncepay.ports import Account, Answer, Answered, Channel, Draft, Notice, Read, Refused, Request
 from oncepay.testing.conformance.kit import About, ChannelKit, Said, Seal
-from oncepay.testing.conformance.story import OUT_CALLS, PAYING_CALLS, Story
+from oncepay.testing.conformance.story import PAYING_CALLS, Story
 
 NONCE: Final = "5f4dcc3b5aa765d61d8327deb882cf99"
 SHOWN_BYTES: Final = 300  # of a message in a complaint
@@ -140,7 +140,6 @@ class Subject:
         """The calls that the engine will make of this channel."""
         can = self.capabilities
         made = {Call.PREPAY: bool(self.called_methods), Call.CLOSE: can.closes, Call.CANCEL: can.cancels}
-        made |= dict.fromkeys(OUT_CALLS, can.refund_count > 0)
         return tuple(call for call in Call if made.get(call, True))
 
     @property
@@ -210,7 +209,7 @@ class Subject:
 
     def notices(self) -> Iterator[Sealed]:
         """Every notification of the vendor's, genuine."""
-        for out in (False, True) if self.capabilities.refund_count else (False,):
+        for out in (False, True):
             for fact in Fact:
                 about = self.story.about(None, fact, self.method, out=out)
                 said = self.kit.says(about)
