@@ -9,27 +9,32 @@ import pytest
 
 from oncepay.channels import registry
 from oncepay.testing import ChannelKit, exercise_channel
-from oncepay.testing.conformance import RULES, capabilities
+from oncepay.testing.conformance import RULES, answers, capabilities, notifications
 from oncepay.testing.conformance.subject import Subject
 from tests.channels.conformance_kits import AlipayKit, UnionpayKit, WechatKit
 
 Rule = Callable[[Subject], None]
 KITS: Final[dict[str, ChannelKit]] = {"alipay": AlipayKit(), "unionpay": UnionpayKit(), "wechat": WechatKit()}
-# A page that nobody ever opens is asked about 17 to 20 times.
-BROKEN: Final[set[tuple[str, Rule]]] = {("alipay", capabilities.never_paid_costs_little)}
+# What is known and not mended yet. Whoever mends it takes it out here.
+BROKEN: Final[dict[tuple[str, Rule], str]] = {
+    ("alipay", capabilities.never_paid_costs_little): "a page that nobody opens is asked about 17 to 20 times",
+    ("alipay", answers.nothing_makes_it_raise): "a signed trade_no may hold anything, also NUL",
+    ("alipay", notifications.no_notification_makes_it_raise): "a signed trade_no may hold anything, also NUL",
+    ("unionpay", answers.nothing_makes_it_raise): "a signed currencyCode may hold anything, also NUL",
+}
 
 
 def test_all_of_ours_are_here() -> None:
     assert KITS.keys() == registry.BUILT_IN.keys()
 
 
-@pytest.mark.parametrize("name", sorted({*KITS} - {name for name, _ in BROKEN}))
+@pytest.mark.parametrize("name", sorted(KITS.keys() - {name for name, _ in BROKEN}))
 def test_ours_are_channels(name: str) -> None:
     exercise_channel(lambda: registry.channel(name), KITS[name])
 
 
-@pytest.mark.parametrize(("name", "rule"), [(name, r) for name in {name for name, _ in BROKEN} for r in RULES])
-def test_ours_break_one_rule_and_no_other(name: str, rule: Rule) -> None:
+@pytest.mark.parametrize(("name", "rule"), [(name, r) for name in sorted({name for name, _ in BROKEN}) for r in RULES])
+def test_ours_break_what_is_known_and_nothing_else(name: str, rule: Rule) -> None:
     subject = Subject(lambda: registry.channel(name), KITS[name])
     rule(subject)
     assert bool(subject.complaints) is ((name, rule) in BROKEN), subject.complaints[:3]

@@ -124,6 +124,8 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
     answers.nothing_makes_it_raise: [
         (doing(read=desk.trusting), "raises JSONDecodeError"),
         (saying(number=None), "raises TypeError"),  # in the core, which the message would poison
+        (saying(trade_no="\0"), "raises Invalid: a text holds a NUL character"),  # in the store
+        (saying(words="\n"), "it says '\\n'"),
     ],
     notifications.genuine_notifications_are_read: [
         (doing(read_notification=giving(Refused(why="no"))), "it is refused: no"),
@@ -142,6 +144,7 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
     notifications.no_notification_makes_it_raise: [
         (doing(read_notification=desk.believing), "what nobody signed is believed"),
         (doing(read_notification=desk.parsing), "raises JSONDecodeError"),
+        (doing(read_notification=giving(Refused(why="a\nb"))), "it says 'a\\nb'"),
     ],
     notifications.acknowledgements_differ: [
         (doing(acknowledge=giving(Acknowledgement(status=200))), "taken is the same as not taken"),

@@ -183,7 +183,7 @@ def check_untaken(subject: Subject, about: About, evidence: tuple[Evidence, ...]
 
 
 def nothing_makes_it_raise(subject: Subject) -> None:
-    """Nothing that arrives makes it raise, not even what the vendor signed by mistake."""
+    """Nothing that arrives makes it raise, or the core or the store, not even what the vendor signed by mistake."""
     dice = random.Random(SEED)
     genuine = list(subject.answers())
     for message in genuine:
@@ -193,6 +193,7 @@ def nothing_makes_it_raise(subject: Subject) -> None:
                 answer = subject.sealed(about, Said(content, status)).answer
                 read = subject.read(about, answer)
                 if read is not None:
+                    subject.check_words(read, about, content)
                     subject.after(about, read.evidence, content)
         for call in subject.calls:  # an answer that was meant for another call
             if (call in OUT_CALLS) is (about.call in OUT_CALLS):

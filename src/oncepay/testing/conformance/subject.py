@@ -17,6 +17,7 @@ from oncepay.testing.conformance.story import PAYING_CALLS, Story
 
 NONCE: Final = "5f4dcc3b5aa765d61d8327deb882cf99"
 SHOWN_BYTES: Final = 300  # of a message in a complaint
+WORDS_MAX: Final = 1_000
 SHOWN_TIMES: Final = 3  # complaints of one rule that are told in full
 
 K = TypeVar("K")
@@ -167,8 +168,18 @@ class Subject:
         kinds: tuple[type[Notice | Refused], ...] = (Notice, Refused)
         return self.made(kinds, where, body, self.channel.read_notification, *given, now_ms=self.kit.now_ms)
 
+    def check_words(self, read: Read | Notice | Refused, where: object, what: bytes | None) -> None:
+        """What it says to people is fit for a line of a log, whatever the message holds."""
+        if isinstance(read, Refused):
+            texts = [read.why]
+        else:
+            texts = [text for e in read.evidence for text in (e.words, e.wrong)]
+        for text in texts:
+            self.require(text.isprintable() and len(text) <= WORDS_MAX, where, f"it says {text[:50]!r}", what)
+
     def after(self, about: About, evidence: tuple[Evidence, ...], what: bytes) -> Status | None:
-        """What the core makes of the attempt when it hears this; a core that raises is a message that poisons."""
+        """What the core makes of the attempt when it hears this. If the core or the store refuses, the message would
+        poison the payment."""
         return self.guarded(about, what, self.story.after, about, evidence)
 
     def draft(self, draft: Draft, channel: Channel | None = None) -> bytes:
