@@ -199,9 +199,9 @@ def test_a_complaint_says_which_rule_which_call_which_bytes() -> None:
     assert lines[0].startswith("channel 'cashdesk' breaks ")
     at = lines.index("  What nobody signed is silence: no answer, a proxy's page, rubbish, whatever its status")
     assert lines[at + 1 : at + 5] == [
-        "    - prepay (counter) answered silent: unsigned 404, and it is read as absent",
+        "    - prepay (counter): unsigned 404, and it is read as absent",
         "        b''",
-        "    - prepay (counter) answered silent: unsigned 404, and it is read as absent",
+        "    - prepay (counter): unsigned 404, and it is read as absent",
         "        b'<html><body>502 Bad Gateway</body></html>'",
     ]
     assert lines[at + 7].startswith("    ... and ")

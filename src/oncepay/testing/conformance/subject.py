@@ -235,4 +235,5 @@ def name_of(where: object) -> str:
     if where.call is None:
         return f"notification of {'money back' if where.paying else 'a payment'} that says {where.fact.value}"
     method = f" ({where.attempt.method})" if where.call is Call.PREPAY else ""
-    return f"{where.call.value}{method} answered {where.fact.value}"
+    said = "" if where.fact is Fact.SILENT else f" answered {where.fact.value}"
+    return f"{where.call.value}{method}{said}"
