@@ -122,8 +122,7 @@ def drafts_are_made_of_their_parts(subject: Subject) -> None:
 def _drafted(subject: Subject) -> Iterator[About]:
     for method in subject.capabilities.methods:
         yield subject.story.about(Call.PREPAY, Fact.PENDING, method)
-    if subject.capabilities.refund_count:
-        yield subject.story.about(Call.REFUND, Fact.PENDING, subject.method)
+    yield subject.story.about(Call.REFUND, Fact.PENDING, subject.method)
 
 
 def credentials_without_a_call(subject: Subject) -> None:
