@@ -43,7 +43,7 @@ def test_a_channel_of_ours() -> None:
 
 def test_a_channel_of_somebody_else(others: None) -> None:
     assert type(registry.channel("theirs")) is Theirs
-    assert registry.known() == ("alipay", "theirs", "wechat")
+    assert registry.known() == tuple(sorted({"theirs", *registry.BUILT_IN}))
 
 
 def test_our_names_cannot_be_taken(others: None) -> None:
@@ -51,7 +51,7 @@ def test_our_names_cannot_be_taken(others: None) -> None:
 
 
 def test_no_such_channel(others: None) -> None:
-    with pytest.raises(MethodUnknown, match="no channel 'paypal', only alipay, theirs, wechat"):
+    with pytest.raises(MethodUnknown, match="no channel 'paypal', only alipay, theirs, unionpay, wechat"):
         registry.channel("paypal")
 
 
@@ -98,3 +98,17 @@ def test_what_wechat_can_do() -> None:
     assert (capabilities.expiry_min_ms, capabilities.expiry_max_ms) == (60_000, 604_800_000)
     assert (capabilities.refund_spacing_ms, capabilities.refund_count) == (60_000, 50)
     assert capabilities.refund_window_ms == 365 * 86_400_000
+
+
+def test_what_unionpay_can_do() -> None:
+    capabilities = registry.channel("unionpay").capabilities
+    assert {name: (m.credential, m.made_by_call, m.renewable) for name, m in capabilities.methods.items()} == {
+        "front": ("form", False, True),
+        "qr": ("qr", True, False),
+        "app": ("tn", True, False),
+    }
+    assert capabilities.currencies == {"CNY"}
+    assert (capabilities.closes, capabilities.close_final, capabilities.cancels) == (False, False, False)
+    assert (capabilities.expiry_min_ms, capabilities.expiry_max_ms) == (60_000, 900_000)
+    assert capabilities.refund_window_ms == 333 * 86_400_000
+    assert capabilities.refund_query_at_ms[:7] == (1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 3_600_000)

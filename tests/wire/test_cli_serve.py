@@ -7,11 +7,15 @@ import contextlib
 import os
 import re
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from oncepay.cli import serve
+from oncepay.config import Config
 from tests.wire.cli import Running, free_port, get, running, wait
 
 KEY = base64.b64encode(b"k" * 32).decode()
@@ -82,6 +86,17 @@ def test_a_taken_address_is_one_line(sqlite_settings: dict[str, str], tmp_path: 
         assert second.ends() == 5
         assert second.said().count("\n") == 1
         assert "cannot listen" in second.said()
+
+
+def test_an_address_that_a_dying_centre_still_holds_is_taken_when_it_comes_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The children of a killed parent hold it until they notice, and whoever restarts a centre does so at once."""
+    holder = socket.create_server(("127.0.0.1", 0))
+    port = holder.getsockname()[1]
+    monkeypatch.setattr(time, "sleep", lambda _: holder.close())
+    with serve._bound(Config(listen=f"127.0.0.1:{port}")) as taken:
+        assert taken.getsockname()[1] == port
 
 
 def test_a_missing_master_key_is_one_line(sqlite_settings: dict[str, str], tmp_path: Path) -> None:

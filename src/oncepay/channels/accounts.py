@@ -25,7 +25,7 @@ from oncepay.ports import Account
 
 T = TypeVar("T")
 
-_PEM: Final = "-----BEGIN "
+_PEM: Final = "-----BEGIN "  # openssl writes "Bag Attributes" and more before it, for people
 
 
 class Accounts(Generic[T]):
@@ -73,7 +73,7 @@ def private_key(fields: Mapping[str, Any], name: str) -> RSAPrivateKey:
     field = f"secrets.{name}"
     text = required(fields, "secrets", name)
     try:
-        pem = text.lstrip().startswith(_PEM)
+        pem = _PEM in text
         key = load_pem_private_key(text.encode(), None) if pem else load_der_private_key(_der(text), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it is encrypted
         raise invalid(field, "does not parse as a private key without password") from None
@@ -87,7 +87,7 @@ def public_key(fields: Mapping[str, Any], name: str) -> RSAPublicKey:
     field = f"settings.{name}"
     text = required(fields, "settings", name)
     try:
-        pem = text.lstrip().startswith(_PEM)
+        pem = _PEM in text
         key = load_pem_public_key(text.encode()) if pem else load_der_public_key(_der(text))
     except (ValueError, UnsupportedAlgorithm):
         raise invalid(field, "does not parse as a public key") from None

@@ -17,6 +17,7 @@ from oncepay.ports import Channel
 GROUP: Final = "oncepay.channels"
 BUILT_IN: Final = {
     "alipay": ("oncepay.channels.alipay", "Alipay"),
+    "unionpay": ("oncepay.channels.unionpay", "UnionPay"),
     "wechat": ("oncepay.channels.wechat", "WechatPay"),
 }
 

@@ -11,11 +11,12 @@ from oncepay.domain.change import Fault
 
 
 class Verdict(NamedTuple):
-    """What a code means for the attempt that was spoken of."""
+    """What a code means for the attempt that was spoken of. ``attention``: the case that a person must look at."""
 
     fact: Fact
     reason: Reason = Reason.NONE
     fault: Fault = Fault.NONE
+    attention: str = ""
 
 
 REFUSED: Final = Verdict(Fact.OVER, Reason.REFUSED)  # this very instruction is no good and was not carried out

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from oncepay.ports import Clock
 
 log = logging.getLogger("oncepay.cli")
+
+TAKEN_S: Final = 5.0  # how long an address may still be held by processes whose parent was killed
 
 
 @click.command(short_help="The centre: answer requests, do what falls due.")
@@ -55,6 +59,8 @@ def serve(
         arguments = ["serve", "--listen", config.listen]
         if no_work:
             arguments.append("--no-work")
+        if clock_from is not None:
+            arguments += ["--clock-from", clock_from]
         raise SystemExit(supervise(arguments, listener, workers))
     running = _serve(_settled(config, listener), listener, work=not no_work, clock_from=clock_from, alive_fd=alive_fd)
     run(running)
@@ -70,16 +76,21 @@ def work() -> None:
 
 
 def _bound(config: Config) -> socket.socket:
-    """The address is taken before anything else is done, so that a clash is told at once."""
+    """The address is taken before anything else is done, so that a clash is told at once: or nearly, since the
+    processes of a centre that was killed a moment ago hold it until they notice."""
     from oncepay.config import split_listen
     from oncepay.domain.errors import Unavailable
 
     host, port = split_listen(config.listen)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise Unavailable(f"cannot listen on {config.listen}: {error.strerror or error}") from None
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    end = time.monotonic() + TAKEN_S
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=2048)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise Unavailable(f"cannot listen on {config.listen}: {error.strerror or error}") from None
+        time.sleep(0.05)
 
 
 def _settled(config: Config, listener: socket.socket) -> Config:

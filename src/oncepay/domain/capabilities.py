@@ -58,5 +58,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     refund_retry_at_ms: tuple[int, ...] = (1 * H, 6 * H, 24 * H)  # a new number after the last was over
     call_deadline_ms: int = 8 * S
 
+    def by_call(self, method: str) -> bool:
+        """Whether a call makes the method's credential. (A method that is no longer known was one, to be safe.)"""
+        known = self.methods.get(method)
+        return known is None or known.made_by_call
+
+    def renews(self, method: str) -> bool:
+        """Whether the same call again brings the credential again."""
+        known = self.methods.get(method)
+        return known is None or known.renewable
+
 
 Policy = Mapping[str, Capabilities]  # by channel

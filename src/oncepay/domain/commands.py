@@ -4,7 +4,7 @@ when it was asked before, and otherwise leaves the change on the desk."""
 from __future__ import annotations
 
 from oncepay.domain import errors
-from oncepay.domain.attempt import Attempt, Call
+from oncepay.domain.attempt import Attempt, Call, Fact
 from oncepay.domain.capabilities import Capabilities
 from oncepay.domain.change import Amend, AskRefund, Close, Reopen, Start
 from oncepay.domain.desk import Desk, incoming, unsettled
@@ -22,13 +22,14 @@ def start(desk: Desk, asked: Start) -> None:
     _check_open(payment, desk.now_ms)
     capabilities = _capabilities(desk, asked)
     open_ones = unsettled(payment)
-    if any(_is_same(a, asked, desk.now_ms) for a in open_ones):
+    stranded = [a for a in open_ones if _is_stranded(a, desk)]
+    if any(_is_same(a, asked, desk.now_ms) for a in open_ones if a not in stranded):
         return
-    if open_ones and not (asked.force and payment.unclosable == "switch"):
-        live = [a for a in open_ones if not a.superseded_ms]
+    blocking = [a for a in open_ones if a not in stranded]
+    if blocking and not (asked.force and payment.unclosable == "switch"):
+        live = [a for a in blocking if not a.superseded_ms]
         if not live:
-            until_ms = max(a.expires_ms for a in open_ones)
-            raise errors.AttemptLive("an earlier attempt may still take money", until_ms=until_ms)
+            raise _live_still(desk, blocking)
         for attempt in live:
             desk.set_attempt(attempt, superseded_ms=desk.now_ms)
         return
@@ -40,6 +41,28 @@ def start(desk: Desk, asked: Start) -> None:
 
 def _is_same(attempt: Attempt, asked: Start, now_ms: int) -> bool:
     return attempt.same == asked.same and not attempt.superseded_ms and now_ms < attempt.expires_ms
+
+
+def _is_stranded(attempt: Attempt, desk: Desk) -> bool:
+    """Its only call was made, its credential was never shown, and no call can bring it any more: nobody can pay it, so
+    it need not be over before another is started. It is followed all the same."""
+    unshown = attempt.calls > 0 and not attempt.shown_ms and attempt.until_ms <= desk.now_ms
+    return unshown and not desk.policy[attempt.channel].renews(attempt.method)
+
+
+def _live_still(desk: Desk, blocking: list[Attempt]) -> errors.AttemptLive:
+    last = max(blocking, key=lambda a: a.expires_ms)
+    why = "; ".join(f"att_{a.no}: {why_unclosed(a, desk.policy[a.channel])}" for a in blocking)
+    return errors.AttemptLive(why, attempt=f"att_{last.no}", until_ms=last.expires_ms)
+
+
+def why_unclosed(attempt: Attempt, capabilities: Capabilities) -> str:
+    """Why an attempt that is no longer wanted may still take money, in one clause."""
+    if not capabilities.closes:
+        return f"{attempt.channel} cannot close it; it ends by itself"
+    if attempt.fact is Fact.ABSENT:
+        return f"{attempt.channel} does not know it yet; it is closed as soon as it does"
+    return f"{attempt.channel} has not said that it is closed"
 
 
 def _check_open(payment: Payment, now_ms: int) -> None:

@@ -28,7 +28,7 @@ from oncepay.domain.errors import Busy, DeadlineInvalid
 from oncepay.domain.hear import hear
 from oncepay.domain.money import check_amount
 from oncepay.domain.payment import Payment
-from oncepay.domain.plan import RAISE_AFTER_MS, RAISE_OUT_AFTER_MS, plan
+from oncepay.domain.plan import plan, raise_at_ms
 from oncepay.domain.settle import add_try, close_if_over, may_try
 from oncepay.domain.snapshot import changes, snapshot
 
@@ -130,15 +130,11 @@ def _what_time_does(desk: Desk) -> None:
         if never_sent(attempt) and desk.now_ms >= end_ms(desk.payment, attempt):
             desk.set_attempt(attempt, status=Status.OVER, reason=Reason.CLOSED, settled_ms=desk.now_ms)
     for attempt in desk.payment.attempts:
-        if not attempt.settled and not attempt.raised and desk.now_ms >= _raise_at_ms(desk.payment, attempt):
+        if attempt.settled or attempt.raised:
+            continue
+        if desk.now_ms >= raise_at_ms(desk.payment, attempt, desk.policy[attempt.channel]):
             _raise_unsettled(desk, attempt)
     close_if_over(desk)
-
-
-def _raise_at_ms(payment: Payment, attempt: Attempt) -> int:
-    if attempt.incoming:
-        return end_ms(payment, attempt) + RAISE_AFTER_MS
-    return attempt.created_ms + RAISE_OUT_AFTER_MS
 
 
 def _raise_unsettled(desk: Desk, attempt: Attempt) -> None:

@@ -8,10 +8,10 @@ from typing import Final
 
 from oncepay.domain.attempt import Attempt, Call, Fact, Reason, Status
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Policy, S
-from oncepay.domain.change import Step, StepKind
+from oncepay.domain.change import Fault, Step, StepKind
 from oncepay.domain.desk import end_ms, in_doubt, incoming, never_sent, outgoing, unsettled
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
-from oncepay.domain.settle import SURPLUS_TRIES_MAX, free_number
+from oncepay.domain.settle import free_number, next_try_ms
 
 # Gaps before prepay call n (0 is the first): at once on the second host, then a little later each time.
 PREPAY_GAPS_MS: Final = (0, 0, 2 * S, 5 * S, 15 * S)
@@ -21,8 +21,8 @@ END_AT_MS: Final = (
     200, 1 * S, 5 * S, 30 * S, 150 * S, 5 * MIN, 450 * S, 10 * MIN, 30 * MIN, 1 * H, 2 * H, 4 * H, 8 * H, 16 * H,
     *(n * DAY for n in range(1, 8)),
 )  # fmt: skip
-ABSENT_SLOW_MS: Final = 30 * MIN
 SAID_SLACK_MS: Final = 2 * S  # channels sign their time in whole seconds
+BALANCE_GAP_MS: Final = 10 * MIN  # before a refund that the balance did not cover is called for again
 RAISE_AFTER_MS: Final = 1 * H  # an attempt that is no longer wanted and still not settled
 RAISE_OUT_AFTER_MS: Final = 1 * DAY  # a refund whose outcome is still open
 
@@ -48,14 +48,26 @@ def _for_attempt(payment: Payment, a: Attempt, capabilities: Capabilities, now_m
         return
     end = end_ms(payment, a)
     if never_sent(a):
-        if now_ms < end:
+        if now_ms < end and capabilities.by_call(a.method):
             yield Step(kind=StepKind.PREPAY, at_ms=a.created_ms, number=a.no, why="nothing was sent yet")
         else:
             yield Step(kind=StepKind.TICK, at_ms=end, number=a.no, why="nothing was sent, nobody wants it")
         return
     yield from _follow(a, capabilities, end, now_ms)
     if not a.raised:
-        yield Step(kind=StepKind.TICK, at_ms=end + RAISE_AFTER_MS, number=a.no, why="a person must look")
+        at_ms = raise_at_ms(payment, a, capabilities)
+        yield Step(kind=StepKind.TICK, at_ms=at_ms, number=a.no, why="a person must look")
+
+
+def raise_at_ms(payment: Payment, a: Attempt, capabilities: Capabilities) -> int:
+    """When a person must look at an attempt that is still not settled. What nothing can close, or is not there to be
+    closed, has the time to end by itself first."""
+    if not a.incoming:
+        return a.created_ms + RAISE_OUT_AFTER_MS
+    end = end_ms(payment, a)
+    if a.fact is Fact.ABSENT or not capabilities.closes:
+        end = max(end, a.expires_ms + capabilities.absent_margin_ms + capabilities.absent_apart_ms)
+    return end + RAISE_AFTER_MS
 
 
 def _again(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
@@ -71,7 +83,7 @@ def _again(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
 
 def _follow(a: Attempt, capabilities: Capabilities, end: int, now_ms: int) -> Iterator[Step]:
     if now_ms < end:
-        if not a.shown_ms and a.calls < len(PREPAY_GAPS_MS):
+        if not a.shown_ms and a.calls < (len(PREPAY_GAPS_MS) if capabilities.renews(a.method) else 1):
             at_ms = max(a.until_ms, a.asked_ms + PREPAY_GAPS_MS[a.calls])
             if at_ms < end:
                 yield Step(kind=StepKind.PREPAY, at_ms=at_ms, number=a.no, why="the first call was not answered")
@@ -92,17 +104,32 @@ def _end(a: Attempt, capabilities: Capabilities, end: int) -> Iterator[Step]:
     if a.asked is Call.QUERY and capabilities.closes and not absent:
         yield Step(kind=StepKind.CLOSE, at_ms=max(a.asked_ms, a.until_ms), number=a.no, why="it is no longer wanted")
         return
-    offsets = _absent_offsets(a, capabilities, end) if absent else END_AT_MS
+    offsets: Sequence[int] = END_AT_MS
+    if absent:
+        offsets = _absent_offsets(a, capabilities, end)
+    elif not capabilities.closes:
+        offsets = _unclosable_offsets(a, capabilities, end)
     at_ms = _next_or_doubled(offsets, end, a.asked_ms)
     yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="how it ended is not known")
 
 
 def _absent_offsets(a: Attempt, capabilities: Capabilities, end: int) -> list[int]:
-    """Absent says nothing before the attempt's expiry and the margin have passed, and has to be said twice then; till
-    then, and if it is not, a slow look: a form that somebody still has open may yet be paid."""
+    """Absent says nothing before the attempt's expiry and the margin have passed, and has to be said twice then. Till
+    then its timetable goes on: a page that somebody still has open may become an order, which is closed when seen."""
     sure = a.expires_ms + capabilities.absent_margin_ms - end
     twice = sure + capabilities.absent_apart_ms + SAID_SLACK_MS
-    return sorted([sure, twice, *(o for o in END_AT_MS if o >= ABSENT_SLOW_MS and not sure <= o <= twice)])
+    return [*_looks(a, capabilities, end, sure), sure, twice, *(o for o in END_AT_MS if o > twice)]
+
+
+def _unclosable_offsets(a: Attempt, capabilities: Capabilities, end: int) -> list[int]:
+    """Where nothing can be closed its timetable goes on, and what is asked at the end is asked after its expiry."""
+    over = max(a.expires_ms - end, 0)
+    return [*_looks(a, capabilities, end, over), *(over + o for o in END_AT_MS)]
+
+
+def _looks(a: Attempt, capabilities: Capabilities, end: int, before: int) -> Iterator[int]:
+    """The timetable's offsets, counted from ``end``, that lie after it and before ``before``."""
+    return (o for at in capabilities.query_at_ms if 0 < (o := a.created_ms + at - end) < before)
 
 
 def _for_refunds(payment: Payment, policy: Policy) -> Iterator[Step]:
@@ -118,7 +145,7 @@ def _for_refunds(payment: Payment, policy: Policy) -> Iterator[Step]:
         doubtful = in_doubt(payment, of=of)
         if doubtful:
             for attempt in doubtful:
-                yield from _follow_refund(attempt, capabilities)
+                yield from _follow_refund(payment, attempt, capabilities)
             continue
         last_ms = max((a.created_ms for a in outgoing(payment, of=of)), default=None)
         open_ones = [r for r in payment.refunds if r.of == of and r.status is RefundStatus.OPEN]
@@ -128,32 +155,35 @@ def _for_refunds(payment: Payment, policy: Policy) -> Iterator[Step]:
 
 
 def _next_try(payment: Payment, refund: Refund, last_ms: int | None, capabilities: Capabilities) -> Iterator[Step]:
-    tries = outgoing(payment, refund_no=refund.refund_no)
-    at_ms = refund.created_ms
+    at_ms = next_try_ms(payment, refund, capabilities)
+    if not at_ms:
+        return
     if last_ms is not None:
         at_ms = max(at_ms, last_ms + capabilities.refund_spacing_ms)
-    if tries:
-        gaps = capabilities.refund_retry_at_ms
-        done = len(tries) - 1
-        if done >= (SURPLUS_TRIES_MAX if refund.origin is Origin.SURPLUS else len(gaps)):
-            return
-        at_ms = max(at_ms, tries[-1].settled_ms + gaps[min(done, len(gaps) - 1)])
     yield Step(
         kind=StepKind.REFUND,
         at_ms=at_ms,
         number=free_number(payment, refund.refund_no),
         refund_no=refund.refund_no,
-        why="the refund's next try" if tries else "the refund was asked for",
+        why="the refund's next try" if outgoing(payment, refund_no=refund.refund_no) else "the refund was asked for",
     )
 
 
-def _follow_refund(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
+def _follow_refund(payment: Payment, a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
     sent_never = a.fact is Fact.ABSENT and a.asked is Call.QUERY_REFUND and a.status is not Status.SENT
     if sent_never and not a.until_ms:
         yield Step(
             kind=StepKind.REFUND, at_ms=a.asked_ms, number=a.no, refund_no=a.refund_no, why="the channel never got it"
         )
     else:
+        if a.fault == Fault.BALANCE and a.asked is Call.REFUND and not a.until_ms:
+            yield Step(
+                kind=StepKind.REFUND,
+                at_ms=a.asked_ms + BALANCE_GAP_MS,
+                number=a.no,
+                refund_no=a.refund_no,
+                why="there was no balance for it",
+            )
         at_ms = _next_or_doubled(capabilities.refund_query_at_ms, a.created_ms, a.asked_ms)
         yield Step(
             kind=StepKind.QUERY_REFUND,
@@ -163,7 +193,8 @@ def _follow_refund(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
             why="how the refund ended is not known",
         )
     if not a.raised:
-        yield Step(kind=StepKind.TICK, at_ms=a.created_ms + RAISE_OUT_AFTER_MS, number=a.no, why="a person must look")
+        at_ms = raise_at_ms(payment, a, capabilities)
+        yield Step(kind=StepKind.TICK, at_ms=at_ms, number=a.no, why="a person must look")
 
 
 def _next_or_doubled(offsets: Sequence[int], start_ms: int, asked_ms: int) -> int:

@@ -9,14 +9,15 @@ import msgspec
 
 from oncepay.domain import errors, ids
 from oncepay.domain.attempt import Attempt, Call
-from oncepay.domain.change import Start, Step, StepKind
+from oncepay.domain.change import Hear, Start, Step, StepKind
 from oncepay.domain.decide import create as create_change
 from oncepay.domain.decide import decide
 from oncepay.domain.desk import end_ms, unsettled
 from oncepay.domain.fingerprint import check_same_payment, same_attempt
 from oncepay.domain.payment import Payment, PaymentStatus
-from oncepay.engine.core import GUARD_TRIES, Engine, Extras
-from oncepay.engine.step import do, run_due, take
+from oncepay.domain.plan import plan
+from oncepay.engine.core import GUARD_TRIES, Engine, Extras, apply
+from oncepay.engine.step import do, paused_until_ms, run_due, take
 from oncepay.ports import Account, App
 
 SUBJECT_BYTES_MAX: Final = 127 * 3
@@ -87,9 +88,28 @@ async def create(engine: Engine, app: App, new: NewPayment, attempt: NewAttempt 
     payment = change.payment
     if asked is None:
         return Shown(payment=payment)
-    number = payment.attempts[0].no
-    payment = await do(engine, payment, number, Call.PREPAY, body=bodies[number])
+    payment = await _first_call(engine, payment, payment.attempts[0], bodies)
     return await _until_shown(engine, payment, asked, now_ms + engine.settings.start_budget_ms)
+
+
+async def _first_call(engine: Engine, payment: Payment, attempt: Attempt, bodies: Mapping[str, bytes]) -> Payment:
+    """What brings a new attempt its credential: the call whose intent was committed with it, or nothing but keys."""
+    body = bodies[attempt.no]
+    if attempt.calls:
+        return await do(engine, payment, attempt.no, Call.PREPAY, body=body)
+    return await show(engine, payment, attempt, body)
+
+
+async def show(engine: Engine, payment: Payment, attempt: Attempt, body: bytes | None = None) -> Payment:
+    """Make a credential that needs no call, and commit that it is shown: from then on it is as good as sent."""
+    body = body or await engine.ledger.body(payment.id, attempt.no)
+    if body is None:
+        message = f"the first body of {attempt.no} is not stored"
+        raise LookupError(message)
+    account = engine.directory.account(attempt.account)
+    made = engine.channel(attempt.channel).credential(attempt, account, body=body)
+    heard = Hear(evidence=(), channel=attempt.channel, account=attempt.account, answers=attempt.no, credential=made)
+    return await apply(engine, payment, heard)
 
 
 async def _replay(engine: Engine, app: App, new: NewPayment, attempt: NewAttempt | None, stored: Payment) -> Shown:
@@ -109,11 +129,10 @@ def _checked(engine: Engine, new: NewAttempt, now_ms: int) -> Start:
     channel = engine.channel(new.channel)
     channel.check_start(new.method, new.payer, new.options)
     account = _account(engine, new)
-    paused_ms = engine.paused.get(account.id, (0, 0))[0]
+    paused_ms = paused_until_ms(engine, account.id, StepKind.PREPAY)
     if paused_ms > now_ms:
         raise errors.AccountPaused(account=account.id, until_ms=paused_ms)
     capabilities = channel.capabilities
-    by_call = new.method in capabilities.methods and capabilities.methods[new.method].made_by_call
     until_ms = now_ms + capabilities.call_deadline_ms + engine.settings.call_margin_ms
     return Start(
         channel=new.channel,
@@ -121,7 +140,7 @@ def _checked(engine: Engine, new: NewAttempt, now_ms: int) -> Start:
         account=account.id,
         same=same_attempt(new.channel, new.method, account.id, new.payer),
         expires_ms=new.expires_ms,
-        call_until_ms=until_ms if by_call else 0,
+        call_until_ms=until_ms if capabilities.by_call(new.method) else 0,
     )
 
 
@@ -169,8 +188,8 @@ async def start(engine: Engine, payment: Payment, new: NewAttempt) -> Shown:
         if live is None:  # the change superseded what was live before
             payment, following = await _follow_to_end(engine, payment, now_ms)
             continue
-        if live.no in bodies and live.calls:
-            payment = await do(engine, payment, live.no, Call.PREPAY, body=bodies[live.no])
+        if live.no in bodies:
+            payment = await _first_call(engine, payment, live, bodies)
         return await _until_shown(engine, payment, asked, end)
     raise errors.Busy("other changes to this payment keep arriving", payment=payment.id)
 
@@ -179,10 +198,20 @@ async def _follow_to_end(engine: Engine, payment: Payment, now_ms: int) -> tuple
     """Query and close what is superseded, waiting a little for answers; and whether all of it is settled now."""
     budget_ms = engine.settings.start_budget_ms // 2
     payment = await run_due(engine, payment, budget_ms=budget_ms, ahead_ms=budget_ms)
-    while unsettled(payment) and engine.clock.now_ms() < now_ms + budget_ms:
+    while _may_settle(engine, payment, now_ms + budget_ms):
         await engine.hub.wait(payment.id, engine.clock.sleep(LOOK_S))
         payment = await engine.load(payment.id)
     return payment, not unsettled(payment)
+
+
+def _may_settle(engine: Engine, payment: Payment, until_ms: int) -> bool:
+    """Whether waiting till then can bring news of what is unsettled: a call is in flight, or one will be made."""
+    now_ms = engine.clock.now_ms()
+    left = unsettled(payment)
+    if not left or now_ms >= until_ms:
+        return False
+    step = plan(payment, engine.policy, now_ms)
+    return any(a.until_ms > now_ms for a in left) or (step is not None and step.at_ms < until_ms)
 
 
 def _live(payment: Payment, asked: Start) -> Attempt | None:
@@ -206,6 +235,12 @@ async def _until_shown(engine: Engine, payment: Payment, asked: Start, end: int)
         if attempt.until_ms > now_ms:  # another call for it is in flight: somebody else asked for the same
             await engine.hub.wait(payment.id, engine.clock.sleep(LOOK_S))
             payment = await engine.load(payment.id)
+        elif not engine.policy[attempt.channel].by_call(attempt.method):
+            if attempt.shown_ms:  # it would be the same again
+                return Shown(payment=payment, attempt=attempt)
+            payment = await show(engine, payment, attempt)
+        elif attempt.shown_ms and not engine.policy[attempt.channel].renews(attempt.method):
+            return Shown(payment=payment, attempt=attempt)
         elif attempt.shown_ms:  # what was shown has stopped working: the same body again brings a new one
             renew = Step(kind=StepKind.PREPAY, at_ms=now_ms, number=attempt.no, why="the credential is too old")
             payment = await take(engine, payment, renew)

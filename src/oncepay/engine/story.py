@@ -8,7 +8,7 @@ from oncepay.domain.attempt import Attempt, Direction, Status
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import steps
 from oncepay.engine.core import Engine
-from oncepay.engine.step import account_of
+from oncepay.engine.step import account_of, paused_until_ms
 from oncepay.ports import Page
 
 
@@ -112,7 +112,7 @@ def explain(engine: Engine, payment: Payment) -> dict[str, Any]:
                 "in_s": round((step.at_ms - now_ms) / 1000, 1),
                 "attempt": f"att_{step.number}" if step.number else None,
                 "why": step.why,
-                "paused_until_ms": engine.paused.get(account_of(payment, step), (0, 0))[0] or None,
+                "paused_until_ms": paused_until_ms(engine, account_of(payment, step), step.kind) or None,
             }
             for step in ahead
         ],
