@@ -286,7 +286,9 @@ async def serve(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line of ``python -m oncepay.sandbox``."""
-    parser = argparse.ArgumentParser("oncepay sandbox", description="WeChat Pay, Alipay and UnionPay, played on loopback.")
+    parser = argparse.ArgumentParser(
+        "oncepay sandbox", description="WeChat Pay, Alipay and UnionPay, played on loopback."
+    )
     parser.add_argument("--listen", default=f"127.0.0.1:{PORT}", metavar="HOST:PORT")
     parser.add_argument("--home", default="sandbox", type=Path, help="keys, sandbox.json, orders")
     parser.add_argument("--seed", type=int, help="make fault rates repeatable")
