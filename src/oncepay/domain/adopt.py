@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from oncepay.domain.attempt import Attempt, Direction, Fact, Status
-from oncepay.domain.change import Evidence, Hear
-from oncepay.domain.desk import Desk, in_doubt, incoming
+from oncepay.domain.change import Evidence, Hear, Said
+from oncepay.domain.desk import Desk, in_doubt, incoming, reserved
 from oncepay.domain.ids import ID_LENGTH
 from oncepay.domain.payment import Origin, Refund, RefundStatus
 from oncepay.domain.settle import OUTSIDE_MARK, add_try, free_number
@@ -24,25 +24,29 @@ def adopt_in(desk: Desk, evidence: Evidence, heard: Hear) -> Attempt | None:
         return None
     payment = desk.payment
     if evidence.number[:ID_LENGTH] != payment.id or evidence.wrong:
-        raise_wrong(desk, evidence, evidence.wrong or "its number is of no attempt of this payment")
+        raise_wrong(desk, evidence, heard, evidence.wrong or "its number is of no attempt of this payment")
         return None
     accounts = {(a.channel, a.account) for a in incoming(payment)}
     if accounts and (heard.channel, heard.account) not in accounts:
-        raise_wrong(desk, evidence, f"no attempt is paid to {heard.channel} {heard.account}")
+        raise_wrong(desk, evidence, heard, f"no attempt is paid to {heard.channel} {heard.account}")
         return None
-    return desk.add_attempt(
-        Attempt(
-            no=evidence.number,
-            channel=heard.channel,
-            account=heard.account,
-            minor=payment.minor if evidence.minor is None else evidence.minor,
-            currency=evidence.currency or payment.currency,
-            created_ms=desk.now_ms,
-            expires_ms=max(payment.deadline_ms, desk.now_ms),
-            calls=1,
-            shown_ms=desk.now_ms,
-            superseded_ms=desk.now_ms,
-        )
+    return desk.add_attempt(adopted(desk, evidence.number, heard, evidence.minor, evidence.currency))
+
+
+def adopted(desk: Desk, number: str, by: Hear | Said, minor: int | None, currency: str | None) -> Attempt:
+    """An attempt whose row was lost, as it is taken to have been. ``by``: whose channel and account it is of."""
+    payment = desk.payment
+    return Attempt(
+        no=number,
+        channel=by.channel,
+        account=by.account,
+        minor=payment.minor if minor is None else minor,
+        currency=currency or payment.currency,
+        created_ms=desk.now_ms,
+        expires_ms=max(payment.deadline_ms, desk.now_ms),
+        calls=1,
+        shown_ms=desk.now_ms,
+        superseded_ms=desk.now_ms,
     )
 
 
@@ -66,7 +70,7 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
     if not wrong and (reversed_ is None or not reversed_.incoming):
         wrong = f"it reverses {evidence.of or 'nothing'}, which is no attempt of this payment"
     if reversed_ is None or wrong:
-        raise_wrong(desk, evidence, wrong)
+        raise_wrong(desk, evidence, heard, wrong)
         return
     if (heard.channel, heard.account) != (reversed_.channel, reversed_.account):
         wrong = f"it comes from {heard.channel} {heard.account}, not {reversed_.channel} {reversed_.account}"
@@ -75,7 +79,7 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
     elif evidence.currency not in {None, reversed_.currency}:
         wrong = f"currency is {evidence.currency}, not {reversed_.currency}"
     if evidence.minor is None or wrong:
-        raise_wrong(desk, evidence, wrong)
+        raise_wrong(desk, evidence, heard, wrong)
         return
     now_ms = desk.now_ms
     refund_no = OUTSIDE_MARK + evidence.number
@@ -108,13 +112,13 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
         )
     )
     desk.evidence.append(evidence)
-    _make_room(desk, reversed_)
+    make_room(desk, reversed_)
 
 
-def _make_room(desk: Desk, reversed_: Attempt) -> None:
+def make_room(desk: Desk, reversed_: Attempt) -> None:
     """Somebody else sent back what we were about to: send only what is left. What may already be on its way is not
     ours to stop; a person must look."""
-    over = _reserved(desk, reversed_.no) - reversed_.minor
+    over = reserved(desk.payment, reversed_.no) - reversed_.minor
     for refund in reversed(desk.payment.refunds):
         if over <= 0:
             return
@@ -138,17 +142,22 @@ def _make_room(desk: Desk, reversed_: Attempt) -> None:
         )
 
 
-def _reserved(desk: Desk, of: str) -> int:
-    return sum(r.minor for r in desk.payment.refunds if r.of == of and r.status is not RefundStatus.FAILED)
-
-
-def raise_wrong(desk: Desk, evidence: Evidence, wrong: str) -> None:
-    """A validly signed message whose content fits nothing here: a case, and nothing is changed."""
+def raise_wrong(desk: Desk, evidence: Evidence, heard: Hear, wrong: str) -> None:
+    """A validly signed message whose content fits nothing here: a case, and nothing is changed. The case holds what
+    a person needs to act on it: one for each number and money of the channel's."""
     desk.raise_case(
         "wrong_content",
         f"A validly signed message about {evidence.number} does not fit this payment: {wrong}. Nothing was changed.",
+        apart=evidence.trade_no,
         number=evidence.number,
-        wrong=wrong,
+        fact=evidence.fact.value,
+        minor=evidence.minor,
+        currency=evidence.currency,
         trade_no=evidence.trade_no,
+        channel_ms=evidence.channel_ms,
+        channel=heard.channel,
+        account=heard.account,
+        wrong=wrong,
+        ours=not evidence.wrong,
     )
     desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong))

@@ -116,7 +116,49 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Time has passed: do what time alone does (expire, raise a case)."""
 
 
-Input = Start | Close | Reopen | Amend | AskRefund | Begin | Hear | Tick
+class Verb(StrEnum):
+    """What a person may do with a case."""
+
+    QUERY = "query"  # ask the channel now
+    CLOSE = "close"  # close the attempt at the channel now
+    CANCEL = "cancel"  # the same, and what was paid goes back
+    ACCEPT = "accept"  # the money did arrive, and pays
+    REFUND = "refund"  # the money did arrive, and goes back; a refund that failed is tried again
+    SETTLE = "settle"  # it was settled outside, by other means
+    RETRY = "retry"  # now, whatever the timetable says
+    NOTE = "note"
+    RESOLVE = "resolve"
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a message said that was believed and not taken in: the money of a case ``wrong_content``. ``minor`` and
+    ``currency`` are None where it did not say them."""
+
+    fact: Fact
+    channel: str
+    account: str  # of ours, with whose keys it was verified
+    minor: int | None = None
+    currency: str | None = None
+    trade_no: str = ""
+    channel_ms: int = 0
+    wrong: str = ""  # why it was not taken in
+    ours: bool = True  # False: it names another merchant, app or number than the account's: that money is not with us
+
+
+class Handle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A person does something with a case. ``act``: who, and why; what came of it is written into it by ``decide``.
+    ``number``, ``refund_no``: of the attempt or the refund that the case is about, where it says so."""
+
+    act: Act
+    number: str = ""
+    refund_no: str = ""
+    said: Said | None = None
+    minor: int | None = None  # how much it was, as the person says
+    trade_no: str = ""  # the channel's own number, as the person says
+    until_ms: int = 0  # until when the call may take, where the verb makes one
+
+
+Input = Start | Close | Reopen | Amend | AskRefund | Begin | Hear | Tick | Handle
 
 
 # -- outputs -----------------------------------------------------------------------------------------------------
@@ -166,6 +208,22 @@ class CaseOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: dict[str, Any] = {}
 
 
+class Act(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a person did with a case: kept for ever, written with what it changed."""
+
+    id: str  # drawn; of a note a hash of what it says, so that the same again is the same
+    case_id: str
+    verb: Verb
+    actor: str  # "app:" and the app's id for whoever holds its key; else a name that the operator gave
+    reason: str
+    at_ms: int
+    payment_id: str = ""  # of the payment that it touched, if any
+    evidence: str = ""  # what the person goes by, where a verb states something that no channel told us
+    number: str = ""  # of the attempt, in or out, that it was done to
+    did: str = ""  # what came of it, one sentence
+    resolves: bool = False  # the case is closed with it, ``reason`` its note
+
+
 class Drafted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of the write-once directory of attempts: the first body sent for a number, repeated byte for byte."""
 
@@ -201,6 +259,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: tuple[Evidence, ...] = ()
     event: Event | None = None
     cases: tuple[CaseOpened, ...] = ()
+    acts: tuple[Act, ...] = ()
     credential: tuple[str, str] | None = None  # (number, body) of one that is stored apart
     # what the engine adds before it commits
     change_id: str = ""

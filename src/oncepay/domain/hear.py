@@ -165,7 +165,7 @@ def _is_wrong(desk: Desk, attempt: Attempt, evidence: Evidence, heard: Hear) -> 
     """A validly signed message whose content is not this attempt's is a case and changes nothing."""
     wrong = evidence.wrong or _differing(attempt, evidence, heard)
     if wrong:
-        raise_wrong(desk, evidence, wrong)
+        raise_wrong(desk, evidence, heard, wrong)
     return bool(wrong)
 
 
