@@ -145,7 +145,9 @@ class Story:
     ) -> Change | None:
         """A person does something with a case: the last one, unless its data are given."""
         act = Act(id="act", case_id=self.case, verb=verb, actor="ann", reason="Because.", at_ms=0, evidence=evidence)
-        return self.take(handling(act, self.data if data is None else data, until_ms=self.now + CALL_MS, **said))
+        return self.take(
+            handling(act, self.data if data is None else data, margin_ms=CALL_MS - WX.call_deadline_ms, **said)
+        )
 
     def tick(self) -> Change | None:
         return self.take(Tick())

@@ -160,4 +160,4 @@ def raise_wrong(desk: Desk, evidence: Evidence, heard: Hear, wrong: str) -> None
         wrong=wrong,
         ours=not evidence.wrong,
     )
-    desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong))
+    desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong, account=heard.account))

@@ -35,6 +35,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     minor: int | None = None  # of MOVED, and of a refund's PENDING when it is said
     currency: str | None = None
     wrong: str = ""  # which identity in a validly signed message is not the attempt's: then it is no fact but a case
+    account: str = ""  # of ours, with whose keys it was verified; said of what was not taken in
     of: str = ""  # of an out number: the number of the attempt that it reverses
     trade_no: str = ""  # the channel's own number
     channel_ms: int = 0  # when it happened, by the channel's time
@@ -155,7 +156,7 @@ class Handle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     said: Said | None = None
     minor: int | None = None  # how much it was, as the person says
     trade_no: str = ""  # the channel's own number, as the person says
-    until_ms: int = 0  # until when the call may take, where the verb makes one
+    margin_ms: int = 0  # past the deadline of the call that a verb makes, before another may be made in its stead
 
 
 Input = Start | Close | Reopen | Amend | AskRefund | Begin | Hear | Tick | Handle

@@ -37,7 +37,7 @@ def handle(desk: Desk, asked: Handle) -> None:
 
 
 def _query(desk: Desk, asked: Handle) -> Done:
-    refund = refund_of(desk.payment, asked)
+    refund = refund_of(desk.payment, asked.number, asked.refund_no)
     if refund is not None:
         tries = outgoing(desk.payment, refund_no=refund.refund_no)
         if not tries:
@@ -75,30 +75,41 @@ def _closable(desk: Desk, asked: Handle) -> Attempt:
 
 def _call(desk: Desk, asked: Handle, attempt: Attempt, kind: StepKind, did: str) -> Done:
     step = Step(kind=kind, at_ms=desk.now_ms, number=attempt.no)
-    begin(desk, Begin(step=step, until_ms=asked.until_ms))
+    begin(desk, Begin(step=step, until_ms=_until_ms(desk, asked, attempt)))
     return Done(attempt.no, did)
 
 
+def _until_ms(desk: Desk, asked: Handle, attempt: Attempt) -> int:
+    return desk.now_ms + desk.policy[attempt.channel].call_deadline_ms + asked.margin_ms
+
+
 def _refund(desk: Desk, asked: Handle) -> Done | None:
-    if refund_of(desk.payment, asked) is not None:
+    if refund_of(desk.payment, asked.number, asked.refund_no) is not None:
         return _retry(desk, asked)
     return give_back(desk, asked)
 
 
 def _retry(desk: Desk, asked: Handle) -> Done:
-    refund = refund_of(desk.payment, asked)
+    """The next number of a refund whose last one is over. What the account or the moment was at fault for is asked
+    about: then the same number goes out again, by the plan, as soon as it is known not to be there."""
+    refund = refund_of(desk.payment, asked.number, asked.refund_no)
     if refund is None:
+        attempt = desk.payment.attempt(asked.number)
+        if attempt is not None and attempt.fault and not attempt.settled:
+            return _query(desk, asked)
         raise VerbUnfit("the case is about no refund of ours: there is nothing to try again")
     if refund.status is RefundStatus.DONE:
         raise VerbUnfit(f"refund {refund.refund_no} is done")
     reversed_ = desk.payment.attempt(refund.of)
     if reversed_ is None:
         raise VerbUnfit(f"the payment has no attempt {refund.of}, which refund {refund.refund_no} reverses")
+    if any(a.fault for a in in_doubt(desk.payment, refund_no=refund.refund_no)):
+        return _query(desk, asked)
     _check_may_retry(desk, refund, reversed_)
     if refund.status is RefundStatus.FAILED:
         refund = desk.set_refund(refund, status=RefundStatus.OPEN, settled_ms=0, why="")
     number = free_number(desk.payment, refund.refund_no)
-    add_try(desk, refund.refund_no, number, until_ms=asked.until_ms)
+    add_try(desk, refund.refund_no, number, until_ms=_until_ms(desk, asked, reversed_))
     return Done(number, f"refund {refund.refund_no} is tried again as {number}.")
 
 

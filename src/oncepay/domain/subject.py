@@ -39,11 +39,11 @@ def handling(act: Act, data: Mapping[str, Any], **said_by_person: Any) -> Handle
 _UNSAID: Final = {"fact": Fact.SILENT, "channel": "", "account": ""}
 
 
-def refund_of(payment: Payment, asked: Handle) -> Refund | None:
-    """The refund that the case is about: by its own number, or by that of one of its tries."""
-    if asked.refund_no:
-        return payment.refund(asked.refund_no)
-    attempt = payment.attempt(asked.number)
+def refund_of(payment: Payment, number: str, refund_no: str) -> Refund | None:
+    """The refund that a case is about: by its own number, or by that of one of its tries."""
+    if refund_no:
+        return payment.refund(refund_no)
+    attempt = payment.attempt(number)
     return payment.refund(attempt.refund_no) if attempt is not None and not attempt.incoming else None
 
 

@@ -82,7 +82,7 @@ def _put(desk: Desk, attempt: Attempt) -> None:
 
 def settle(desk: Desk, asked: Handle) -> Done | None:
     """It was settled by other means: a refund was paid back, an attempt or its money was dealt with by hand."""
-    refund = refund_of(desk.payment, asked)
+    refund = refund_of(desk.payment, asked.number, asked.refund_no)
     if refund is not None:
         return _settle_refund(desk, asked, refund)
     said, attempt = asked.said, desk.payment.attempt(asked.number)
