@@ -24,7 +24,7 @@ from oncepay.ports import Clock, Dice, Ledger, Publisher, Transport
 from oncepay.publishers.targets import check_target
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.store.open import open_ledger
-from oncepay.transport import AiohttpTransport
+from oncepay.transport import HttpTransport
 
 
 class SystemClock:
@@ -105,7 +105,7 @@ async def assemble(
         engine = Engine(
             ledger=ledger,
             channels={name: registry.channel(name) for name in registry.known()},
-            transport=transport or AiohttpTransport(),
+            transport=transport or HttpTransport(),
             directory=directory,
             clock=clock or SystemClock(),
             dice=dice,

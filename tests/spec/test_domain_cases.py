@@ -335,8 +335,8 @@ def test_an_attempt_is_closed_at_the_channel_now() -> None:
 
 def test_what_a_channel_cannot_do_is_said() -> None:
     story = Story(attempt="")
-    story.start(method="page")
-    story.say(Fact.PENDING, call=Call.PREPAY)
+    story.start(method="qr")
+    story.shown()
     for verb, says in ((Verb.CLOSE, "no call that closes"), (Verb.CANCEL, "no call that cancels")):
         with pytest.raises(VerbUnfit, match=says):
             story.handle(verb, {"number": NO})

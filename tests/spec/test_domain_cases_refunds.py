@@ -8,7 +8,7 @@ import pytest
 
 from oncepay.domain.attempt import Call, Fact, Reason, Status
 from oncepay.domain.capabilities import DAY, MIN
-from oncepay.domain.change import Verb
+from oncepay.domain.change import Fault, Verb
 from oncepay.domain.errors import (
     Busy,
     RefundsSpent,
@@ -70,13 +70,12 @@ def test_a_refund_that_waits_for_its_next_try_is_tried_now() -> None:
     assert len([a for a in story.payment.attempts if a.refund_no == "r1"]) == 2
 
 
-def test_surplus_whose_tries_are_used_up_is_tried_once_more() -> None:
+def test_surplus_that_waits_for_the_last_days_of_the_window_is_tried_now() -> None:
     story = wrongly_paid()
     story.handle(Verb.REFUND)
-    while (step := story.next()) is not None and step.kind == "refund":
+    while (step := story.next()) is not None and step.at_ms < story.now + 30 * DAY:
         story.say(Fact.OVER, story.refund_call(), call=Call.QUERY_REFUND, reason=Reason.CLOSED)
     tries = [a for a in story.payment.attempts if not a.incoming]
-    assert "refund" not in story.kinds()
     story.wait(MIN)
     story.handle(Verb.RETRY)
     assert len([a for a in story.payment.attempts if not a.incoming]) == len(tries) + 1
@@ -225,6 +224,48 @@ def test_money_that_went_back_without_us_is_recorded_as_much_as_it_was() -> None
     assert story.handle(Verb.SETTLE, data, evidence=SHOWN, minor=50) is None
     with pytest.raises(VerbUnfit, match="50 of"):
         story.handle(Verb.SETTLE, data, evidence=SHOWN, minor=10)
+
+
+def test_what_a_person_recorded_is_not_recorded_again_when_the_channel_tells_of_it() -> None:
+    """By a message about that refund, or by saying how much went back in all; more than that is more."""
+    by_number = Story().paid()
+    by_number.handle(Verb.SETTLE, {"number": NO}, evidence=SHOWN, minor=50)
+    by_number.outside("console-1", 50)
+    assert (by_number.payment.kept, len(by_number.payment.refunds)) == (50, 1)
+    by_number.outside("console-2", 50)
+    assert (by_number.payment.kept, len(by_number.payment.refunds)) == (0, 2)
+    in_all = Story().paid()
+    in_all.handle(Verb.SETTLE, {"number": NO}, evidence=SHOWN, minor=50)
+    in_all.say(Fact.MOVED, returned_minor=50)
+    assert (in_all.payment.kept, len(in_all.payment.refunds)) == (50, 1)
+    in_all.say(Fact.MOVED, returned_minor=80)
+    assert (in_all.payment.kept, len(in_all.payment.refunds)) == (20, 2)
+
+
+def test_a_refund_that_was_paid_back_by_the_channels_console_is_not_counted_twice() -> None:
+    story = with_failed_refund()
+    story.handle(Verb.SETTLE, evidence=SHOWN)
+    story.say(Fact.MOVED, returned_minor=60)
+    assert (story.payment.kept, len(story.payment.refunds)) == (40, 1)
+    story.say(Fact.MOVED, returned_minor=70)
+    assert story.payment.kept == 30
+
+
+@pytest.mark.parametrize("fault", [Fault.ACCOUNT, Fault.BALANCE, Fault.MOMENT])
+def test_what_the_account_was_turned_away_for_is_asked_about_and_goes_out_under_the_same_number(fault: Fault) -> None:
+    story = Story().paid()
+    story.refund("r1", 60)
+    number = story.refund_call()
+    story.say(Fact.SILENT, number, call=Call.REFUND, fault=fault)
+    story.wait(MIN)
+    story.handle(Verb.RETRY, {"refund_no": "r1"})
+    assert story.attempt(number).asked is Call.QUERY_REFUND
+    story.say(Fact.ABSENT, number, call=Call.QUERY_REFUND)
+    assert story.refund_call() == number
+    incoming = Story()
+    incoming.say(Fact.SILENT, call=Call.PREPAY, fault=fault)
+    incoming.handle(Verb.RETRY, {"number": NO})
+    assert incoming.attempt().asked is Call.QUERY
 
 
 def test_a_stranger_s_money_settles_nothing_of_ours() -> None:

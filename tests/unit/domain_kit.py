@@ -40,11 +40,16 @@ NO: Final = in_number(ID, 0)  # of the first attempt
 NO_2: Final = in_number(ID, 1)
 CALL_MS: Final = 10_000
 WX: Final = Capabilities(methods={"native": Method(credential="qr")}, currencies=frozenset({"CNY"}))
-# a channel without a call to close, whose pages are made without asking it
-PAGES: Final = msgspec.structs.replace(
-    WX, methods={"page": Method(credential="url", made_by_call=False)}, closes=False, close_final=False
+# a channel whose pages are made without asking it, so that it knows of an order only when a payer opens one
+PAGES: Final = msgspec.structs.replace(WX, methods={"page": Method(credential="url", made_by_call=False)})
+# a channel without a call to close, that tells a code once
+UNION: Final = msgspec.structs.replace(
+    WX,
+    methods={"form": Method(credential="form", made_by_call=False), "qr": Method(credential="qr", renewable=False)},
+    closes=False,
+    close_final=False,
 )
-POLICY: Final[Policy] = {"wx": WX, "pages": PAGES}
+POLICY: Final[Policy] = {"wx": WX, "pages": PAGES, "union": UNION}
 SHOWN: Final = "the merchant's console shows it"
 CREDENTIAL: Final = Credential(body='{"code_url":"weixin://1"}', until_ms=T0 + 2 * H)
 
@@ -114,7 +119,7 @@ class Story:
     def start_input(
         self, *, method: str = "native", same: str = "", account: str = "", force: bool = False, expires_ms: int = 0
     ) -> Start:
-        channel = "pages" if method == "page" else "wx"
+        channel = {"page": "pages", "form": "union", "qr": "union"}.get(method, "wx")
         return Start(
             channel=channel,
             method=method,
@@ -122,7 +127,7 @@ class Story:
             same=same or method,
             force=force,
             expires_ms=expires_ms,
-            call_until_ms=self.now + CALL_MS,
+            call_until_ms=self.now + CALL_MS if self.policy[channel].by_call(method) else 0,
         )
 
     def start(self, **fields: Any) -> Change | None:
@@ -195,8 +200,13 @@ class Story:
     # -- what channels say -------------------------------------------------------------------------------------------
 
     def shown(self, number: str = NO) -> None:
-        """The channel makes the order; the payer gets a code."""
-        self.say(Fact.PENDING, number, call=Call.PREPAY, credential=CREDENTIAL)
+        """The channel makes the order, or nothing but keys makes its page; the payer gets it."""
+        attempt = self.attempt(number)
+        if self.policy[attempt.channel].by_call(attempt.method):
+            self.say(Fact.PENDING, number, call=Call.PREPAY, credential=CREDENTIAL)
+        else:
+            account = attempt.channel
+            self.take(Hear(evidence=(), channel=account, account=account, answers=number, credential=CREDENTIAL))
         assert self.attempt(number).shown_ms
 
     def queried(self, fact: Fact, number: str = NO, **fields: Any) -> Change | None:

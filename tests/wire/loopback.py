@@ -6,11 +6,10 @@ import asyncio
 import datetime as dt
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -83,35 +82,20 @@ def closed_port() -> int:
         return port
 
 
-class Names(AbstractResolver):
+class Names:
     """A name server of our own: each look-up of a name takes the next of its lists of addresses, the last for ever."""
 
     def __init__(self, **names: list[list[str]]) -> None:
         self.names = {name.replace("_", "."): lists for name, lists in names.items()}
         self.asked: list[str] = []
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0) -> Sequence[str]:
+        """As the client asks."""
         self.asked.append(host)
         if host not in self.names:
             raise OSError(None, "no such name")
         lists = self.names[host]
-        addresses = lists.pop(0) if len(lists) > 1 else lists[0]
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        pass
+        return lists.pop(0) if len(lists) > 1 else lists[0]
 
 
 class Certificates:

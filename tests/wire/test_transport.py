@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from oncepay.ports import Answer, Answered, NotSent, Request, Transport, Unknown
-from oncepay.transport import ANSWER_BYTES_MAX, AiohttpTransport
+from oncepay.transport import ANSWER_BYTES_MAX, HttpTransport
 from tests.wire.loopback import Certificates, Names, Talk, answer, closed_port, read_request, saying, serving
 
 HELLO = answer(200, b'{"code_url":"weixin://wxpay"}', "Content-Type: application/json")
@@ -24,7 +24,7 @@ HELLO = answer(200, b'{"code_url":"weixin://wxpay"}', "Content-Type: application
 async def transport(
     tls: ssl.SSLContext | None = None, resolver: Names | None = None, connections: int = 10
 ) -> AsyncIterator[Transport]:
-    one = AiohttpTransport(tls=tls, resolver=resolver, connections=connections)
+    one = HttpTransport(tls=tls, resolve=(resolver or Names()).resolve, connections=connections)
     try:
         yield one
     finally:
@@ -166,7 +166,7 @@ async def test_tls_that_does_not_come_about(certificates: Certificates, fault: s
 
 async def test_a_name_server_that_is_silent() -> None:
     class Silent(Names):
-        async def resolve(self, *args: object, **kwargs: object) -> list[object]:  # type: ignore[override]
+        async def resolve(self, host: str, port: int = 0) -> list[str]:
             await asyncio.Event().wait()
             return []
 
@@ -321,4 +321,4 @@ def test_a_context_that_does_not_verify_is_refused() -> None:
     for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.create_default_context()):
         context.check_hostname = False
         with pytest.raises(ValueError, match="always verified"):
-            AiohttpTransport(tls=context)
+            HttpTransport(tls=context)

@@ -38,7 +38,7 @@ def failed(why: str, retry_after_s: float | None = None) -> Outcome:
 async def publisher(
     timeout_s: float = 5.0, resolver: Names | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Publisher]:
-    one = WebhookPublisher(timeout_s=timeout_s, resolver=resolver, tls=tls)
+    one = WebhookPublisher(timeout_s=timeout_s, resolve=(resolver or Names()).resolve, tls=tls)
     try:
         yield one
     finally:

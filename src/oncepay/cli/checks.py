@@ -19,7 +19,7 @@ from oncepay.engine.vault import Vault
 from oncepay.ports import Account, Answered, Ledger, Request, SealedAccount, Transport
 from oncepay.store.open import open_ledger
 from oncepay.store.refusals import StartRefused
-from oncepay.transport import AiohttpTransport
+from oncepay.transport import HttpTransport
 
 SKEW_MAX_MS: Final = 60_000  # channels refuse at five minutes
 ANSWER_S: Final = 8.0
@@ -48,7 +48,7 @@ async def examine(config: Config, *, offline: bool) -> AsyncIterator[Finding]:
     except (StartRefused, OncepayError, OSError) as error:
         yield Finding("failed", "database", str(error))
         return
-    transport = AiohttpTransport()
+    transport = HttpTransport()
     try:
         async for finding in _database(ledger):
             yield finding

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from oncepay.domain.adopt import adopt_in, adopt_out, raise_wrong
+from oncepay.domain.adopt import adopt_in, adopt_out, raise_wrong, returned
 from oncepay.domain.attempt import (
     Attempt,
     Call,
@@ -60,6 +60,7 @@ def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> None:
         )
     if learned.news and learned.status is Status.SUCCEEDED:
         money_in(desk, attempt.no)
+    returned(desk, attempt.no, evidence, heard)
 
 
 def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> None:

@@ -6,11 +6,13 @@ from __future__ import annotations
 import msgspec
 
 from oncepay.domain.attempt import Attempt, Call, Direction, Reason
+from oncepay.domain.capabilities import DAY, Capabilities
 from oncepay.domain.desk import Desk, in_doubt, outgoing, reserved, unsettled
 from oncepay.domain.ids import ID_LENGTH, out_number
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
 
 SURPLUS_TRIES_MAX = 30
+LAST_DAYS_MS = 30 * DAY  # before a channel's window for refunds ends, money that is still held is tried again daily
 SURPLUS_MARK = "surplus:"  # an app's refund_no cannot hold a colon
 OUTSIDE_MARK = "outside:"
 
@@ -109,10 +111,34 @@ def refund_over(desk: Desk, number: str) -> None:
         _raise_stuck(desk, refund, attempt)
 
 
+def next_try_ms(payment: Payment, refund: Refund, capabilities: Capabilities) -> int:
+    """When a refund whose last number is over gets its next; 0 when it gets none. Surplus is tried on for a month, and
+    again in the last days in which the channel takes refunds: what is not ours is never kept for want of trying."""
+    tries = outgoing(payment, refund_no=refund.refund_no)
+    if not tries:
+        return refund.created_ms
+    gaps, done = capabilities.refund_retry_at_ms, len(tries) - 1
+    surplus = refund.origin is Origin.SURPLUS
+    at_ms = tries[-1].settled_ms + gaps[min(done, len(gaps) - 1)] if gaps else 0
+    if not surplus or not gaps:
+        return at_ms if done < len(gaps) else 0
+    if done < SURPLUS_TRIES_MAX:
+        return at_ms
+    reversed_ = payment.attempt(refund.of)
+    end_ms = (reversed_.moved_ms if reversed_ else refund.created_ms) + capabilities.refund_window_ms
+    at_ms = max(at_ms, end_ms - LAST_DAYS_MS)
+    return at_ms if at_ms < end_ms else 0
+
+
 def _raise_stuck(desk: Desk, refund: Refund, attempt: Attempt) -> None:
+    due_ms = 0
+    if refund.origin is Origin.SURPLUS:
+        due_ms = next_try_ms(desk.payment, refund, desk.policy[attempt.channel])
     desk.raise_case(
         "refund_stuck",
-        f"{attempt.channel} did not carry out refund {refund.refund_no}: {attempt.words or attempt.reason}.",
+        f"{attempt.channel} did not carry out refund {refund.refund_no}: {attempt.words or attempt.reason}."
+        + (" It is tried again by itself." if due_ms else ""),
+        due_ms=due_ms,
         refund_no=refund.refund_no,
         minor=refund.minor,
         number=attempt.no,

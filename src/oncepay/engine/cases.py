@@ -19,7 +19,7 @@ from oncepay.domain.plan import steps
 from oncepay.domain.subject import handling, refund_of
 from oncepay.engine.core import GUARD_TRIES, Engine, log
 from oncepay.engine.intake import take_in_kept
-from oncepay.engine.step import do, run_due
+from oncepay.engine.step import PAUSES, do, run_due
 from oncepay.engine.story import step_ahead
 from oncepay.ports import CaseRow, EvidenceRow
 
@@ -129,7 +129,8 @@ async def _handle(engine: Engine, payment: Payment, record: Act, data: Mapping[s
         attempt = payment.attempt(change.acts[0].number)
         if attempt is not None and attempt.asked is not None and _calls(wish.verb, attempt):
             if wish.verb is Verb.RETRY:
-                engine.paused.pop(attempt.account, None)
+                for fault in PAUSES:
+                    engine.paused.pop((attempt.account, fault), None)
             payment = await do(engine, payment, attempt.no, attempt.asked, body=bodies.get(attempt.no))
         await run_due(engine, payment, budget_ms=engine.settings.start_budget_ms)
         return True

@@ -13,7 +13,7 @@ import msgspec
 
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import Policy
-from oncepay.domain.change import Change, DeliveryDue, Drafted, Hear, Input, Raw
+from oncepay.domain.change import Change, DeliveryDue, Drafted, Fault, Hear, Input, Raw
 from oncepay.domain.decide import decide
 from oncepay.domain.errors import Busy, MethodUnknown, PaymentAbsent
 from oncepay.domain.payment import Payment
@@ -101,7 +101,7 @@ class Engine:
         self.check_target = check_target  # (url, private networks) of an endpoint; raises ValueError
         self.policy: Policy = {name: channel.capabilities for name, channel in channels.items()}
         self.hub = Hub()
-        self.paused: dict[str, tuple[int, int]] = {}  # account -> (until_ms, length_ms), see step.py
+        self.paused: dict[tuple[str, Fault], tuple[int, int]] = {}  # account and why -> (until_ms, length_ms)
         self.refreshing: set[str] = set()  # accounts whose keys are being fetched
         self.background: set[asyncio.Task[None]] = set()
         self.hand_over: Callable[[DeliveryRow], bool] | None = None  # the deliverer of this process, if it has one

@@ -17,7 +17,7 @@ from oncepay.domain.fingerprint import check_same_payment, same_attempt
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import plan
 from oncepay.engine.core import GUARD_TRIES, Engine, Extras, apply
-from oncepay.engine.step import do, run_due, take
+from oncepay.engine.step import do, paused_until_ms, run_due, take
 from oncepay.ports import Account, App
 
 SUBJECT_BYTES_MAX: Final = 127 * 3
@@ -129,7 +129,7 @@ def _checked(engine: Engine, new: NewAttempt, now_ms: int) -> Start:
     channel = engine.channel(new.channel)
     channel.check_start(new.method, new.payer, new.options)
     account = _account(engine, new)
-    paused_ms = engine.paused.get(account.id, (0, 0))[0]
+    paused_ms = paused_until_ms(engine, account.id, StepKind.PREPAY)
     if paused_ms > now_ms:
         raise errors.AccountPaused(account=account.id, until_ms=paused_ms)
     capabilities = channel.capabilities

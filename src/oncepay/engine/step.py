@@ -18,10 +18,6 @@ from oncepay.engine.keys import refresh_keys
 from oncepay.engine.metrics import CALLS, WORK, labelled
 from oncepay.ports import Answered, Read
 
-PAUSE_FIRST_MS: Final = 5_000
-PAUSE_MAX_MS: Final = 60_000
-PAYING: Final = frozenset({StepKind.PREPAY, StepKind.REFUND})
-
 
 async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms: int = 0) -> Payment:
     """Do what is due, for at most ``budget_ms``; also what falls due within ``ahead_ms``, by waiting for it."""
@@ -37,7 +33,7 @@ async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms:
             await engine.hub.wait(payment.id, engine.clock.sleep((step.at_ms - now_ms) / 1000))
             payment = await engine.load(payment.id)
             continue
-        if step.kind in PAYING and paused_until_ms(engine, payment, step) > now_ms:
+        if paused_until_ms(engine, account_of(payment, step), step.kind) > now_ms:
             return payment
         payment = await take(engine, payment, step)
 
@@ -73,7 +69,7 @@ async def do(engine: Engine, payment: Payment, number: str, call: Call, *, body:
         answers=number,
         credential=read.credential,
     )
-    _pause(engine, attempt, read)
+    _pause(engine, attempt, call, read)
     payment = await apply(engine, payment, heard, raw=raw)
     WORK.observe((engine.clock.now_ms() - started_ms) / 1000)
     return payment
@@ -141,34 +137,45 @@ def account_of(payment: Payment, step: Step) -> str:
 # -- an account that the channel turns away ----------------------------------------------------------------------
 
 
-def _pause(engine: Engine, attempt: Attempt, read: Read) -> None:
+PAUSES: Final = {Fault.ACCOUNT: (5_000, 60_000), Fault.BALANCE: (60_000, 3_600_000)}  # first, longest
+
+
+def _pause(engine: Engine, attempt: Attempt, call: Call, read: Read) -> None:
     """Calls that move money wait while the channel turns the account away; queries go on and find out when it ends.
-    In memory only: it spares calls, it decides nothing."""
+    Without a balance only refunds wait, until one gets through. In memory only: it spares calls, it decides nothing."""
     faults = {evidence.fault for evidence in read.evidence}
-    if Fault.ACCOUNT in faults:
-        _, length_ms = engine.paused.get(attempt.account, (0, PAUSE_FIRST_MS // 2))
-        length_ms = min(length_ms * 2, PAUSE_MAX_MS)
-        engine.paused[attempt.account] = (engine.clock.now_ms() + length_ms, length_ms)
-    elif any(evidence.fact is not Fact.SILENT for evidence in read.evidence):
-        engine.paused.pop(attempt.account, None)
+    for fault, (first_ms, longest_ms) in PAUSES.items():
+        if fault in faults:
+            _, length_ms = engine.paused.get((attempt.account, fault), (0, 0))
+            length_ms = min(max(length_ms * 2, first_ms), longest_ms)
+            engine.paused[attempt.account, fault] = (engine.clock.now_ms() + length_ms, length_ms)
+    if faults <= {Fault.NONE} and any(evidence.fact is not Fact.SILENT for evidence in read.evidence):
+        engine.paused.pop((attempt.account, Fault.ACCOUNT), None)
+        if call is Call.REFUND:
+            engine.paused.pop((attempt.account, Fault.BALANCE), None)
 
 
-def paused_until_ms(engine: Engine, payment: Payment, step: Step) -> int:
-    """Until when the account that a step would use is paused; 0 if it is not."""
-    return engine.paused.get(account_of(payment, step), (0, 0))[0]
+def paused_until_ms(engine: Engine, account: str, kind: StepKind) -> int:
+    """Until when steps of a kind wait on an account; 0 if they do not."""
+    faults = {StepKind.PREPAY: (Fault.ACCOUNT,), StepKind.REFUND: (Fault.ACCOUNT, Fault.BALANCE)}.get(kind, ())
+    return max((engine.paused.get((account, fault), (0, 0))[0] for fault in faults), default=0)
 
 
 # -- asking afresh -----------------------------------------------------------------------------------------------
 
 
 async def ask_now(engine: Engine, payment: Payment) -> Payment:
-    """Ask the channel at once about all that is not settled: when the payer comes back, or the app wants a fresh
-    answer. At most every two seconds a payment, and never while a call is in flight."""
+    """Ask the channel at once about all that is not settled, or else about the money that paid, of which some may have
+    gone back without us: when the payer comes back, or the app wants a fresh answer. At most every two seconds a
+    payment, and never while a call is in flight."""
     now_ms = engine.clock.now_ms()
     last_ms = max((a.asked_ms for a in payment.attempts if a.asked in QUERIES), default=0)
     if now_ms - last_ms < engine.settings.fresh_gap_ms:
         return payment
     asking = [a for a in payment.attempts if askable(a, now_ms)]
+    paying = payment.attempt(payment.paid_by)
+    if not asking and paying is not None and paying.until_ms <= now_ms:
+        asking = [paying]
     for attempt in asking:
         kind = StepKind.QUERY if attempt.direction is Direction.IN else StepKind.QUERY_REFUND
         payment = await take(engine, payment, Step(kind=kind, at_ms=now_ms, number=attempt.no, why="asked afresh"))

@@ -13,7 +13,7 @@ from oncepay.engine.core import Engine, log, month_of
 from oncepay.engine.deliver import Deliverer
 from oncepay.engine.intake import back_off, take_in_kept
 from oncepay.engine.metrics import POISONED
-from oncepay.engine.step import PAYING, paused_until_ms, run_due
+from oncepay.engine.step import account_of, paused_until_ms, run_due
 from oncepay.ports import Due, UnappliedRow
 
 CLAIM_MAX: Final = 200
@@ -66,8 +66,8 @@ async def _give_back(engine: Engine, due: Due) -> None:
     now_ms = engine.clock.now_ms()
     step = plan(due.payment, engine.policy, now_ms)
     at_ms = step.at_ms if step else None
-    if step is not None and step.kind in PAYING:
-        at_ms = max(step.at_ms, paused_until_ms(engine, due.payment, step))
+    if step is not None:
+        at_ms = max(step.at_ms, paused_until_ms(engine, account_of(due.payment, step), step.kind))
     if at_ms is None or at_ms > now_ms:
         await engine.ledger.postpone(due.payment.id, due.lease_until_ms, at_ms)
 

@@ -13,6 +13,7 @@ from oncepay.domain.ids import payment_id
 from oncepay.domain.payment import Payment
 from oncepay.engine import close as closing
 from oncepay.engine import pay, story
+from oncepay.engine.core import Engine
 from oncepay.engine.deliver import event_body
 from oncepay.engine.step import ask_now
 from oncepay.http import answers, bodies, named, views
@@ -46,7 +47,7 @@ async def create(ask: Ask[bodies.NewPayment, Nothing]) -> Reply:
     except errors.ChannelRefused as error:
         error.fields["payment"] = f"pay_{payment_id(engine.ledger.installation, app.id, body.order_no)}"
         raise
-    return _started(shown, replayed=shown.replayed)
+    return _started(engine, shown, replayed=shown.replayed)
 
 
 def _deadline(asked: int | UnsetType, now_ms: int) -> int:
@@ -71,11 +72,12 @@ def _attempt(body: bodies.NewAttempt) -> pay.NewAttempt:
     )
 
 
-def _started(shown: pay.Shown, *, replayed: bool) -> Reply:
+def _started(engine: Engine, shown: pay.Shown, *, replayed: bool) -> Reply:
     attempt = shown.attempt
     in_doubt = attempt is not None and not attempt.settled and not shown.credential
     status = 202 if in_doubt else 200 if replayed else 201
-    return ok(views.started(shown.payment, attempt, shown.credential), status, replayed=replayed)
+    seen = views.started(shown.payment, attempt, shown.credential, engine.policy)
+    return ok(seen, status, replayed=replayed)
 
 
 async def start(ask: Ask[bodies.NewAttempt, Nothing]) -> Reply:
@@ -91,7 +93,7 @@ async def start(ask: Ask[bodies.NewAttempt, Nothing]) -> Reply:
     except errors.ChannelRefused as error:
         error.fields["payment"] = f"pay_{stored.id}"
         raise
-    return _started(shown, replayed=shown.attempt is not None and shown.attempt.no in known)
+    return _started(ask.engine, shown, replayed=shown.attempt is not None and shown.attempt.no in known)
 
 
 async def read(ask: Ask[None, bodies.ReadPayment]) -> Reply:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from oncepay.domain.attempt import Attempt
+from oncepay.domain.capabilities import Policy
 from oncepay.domain.change import Act
+from oncepay.domain.commands import why_unclosed
+from oncepay.domain.desk import unsettled
 from oncepay.domain.ids import refund_id
 from oncepay.domain.payment import Payment, Refund
 from oncepay.domain.snapshot import snapshot
@@ -15,8 +18,6 @@ from oncepay.engine import cases
 from oncepay.engine.cases import Look
 from oncepay.engine.core import Engine
 from oncepay.ports import CaseRow, DeliveryRow, Endpoint, EvidenceRow
-
-RISK: Final = "An earlier attempt may still take money. If it does, that money goes back by itself."
 
 
 def payment(stored: Payment) -> dict[str, Any]:
@@ -26,19 +27,29 @@ def payment(stored: Payment) -> dict[str, Any]:
     return seen
 
 
-def started(stored: Payment, asked: Attempt | None, credential: str) -> dict[str, Any]:
+def started(stored: Payment, asked: Attempt | None, credential: str, policy: Policy) -> dict[str, Any]:
     """PaymentStarted. ``credential``: JSON object text, or empty."""
     seen = payment(stored)
     if asked is None:
         seen["attempt"] = None
         return seen
-    others = any(a.incoming and a.superseded_ms and not a.settled for a in stored.attempts)
     view = attempt(asked)
     view["credential"] = msgspec.Raw(credential.encode()) if credential else None
     view["credential_until_ms"] = asked.credential_until_ms if credential else None
-    view["risk"] = RISK if others else None
+    view["risk"] = _risk(stored, asked, policy)
     seen["attempt"] = view
     return seen
+
+
+def _risk(stored: Payment, asked: Attempt, policy: Policy) -> str | None:
+    """Which earlier attempts may still take money although this one was started, and why."""
+    if asked.superseded_ms:
+        return None
+    left = [a for a in unsettled(stored) if a.superseded_ms and a.shown_ms]
+    if not left:
+        return None
+    which = "; ".join(f"att_{a.no}: {why_unclosed(a, policy[a.channel])}" for a in left)
+    return f"An earlier attempt may still take money ({which}). If it does, that money goes back by itself."
 
 
 def attempt(a: Attempt) -> dict[str, Any]:

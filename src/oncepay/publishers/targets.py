@@ -13,15 +13,14 @@ Sources: the IANA special-purpose address registries for IPv4 and IPv6; the WHAT
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 import msgspec
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
+
+from oncepay.outbound import RequestInvalid, Resolve, read_url
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -164,10 +163,18 @@ def check_url(url: str, allow: Sequence[Network] = ()) -> Target:
         check_addresses([address], allow, inside=inside)
     elif not allow and ("." not in host or host.endswith(".localhost")):
         raise TargetRefused(url, "a name that only means something inside")
-    parsed = URL(match[0], encoded=True)
-    if (parsed.scheme, parsed.raw_host, parsed.port) != (match["scheme"], host.strip("[]"), port):
+    if _as_called(match[0]) != (match["scheme"] == "https", host.strip("[]"), port):
         raise TargetRefused(url, "it can be read in two ways")
     return Target(url=match[0], host=host.strip("[]"), port=port, inside=inside, address=address)
+
+
+def _as_called(url: str) -> tuple[bool, str, int] | None:
+    """Whom the HTTP client would connect to: whether by TLS, host, port."""
+    try:
+        origin, _ = read_url(url)
+    except RequestInvalid:
+        return None
+    return origin.tls, origin.host, origin.port
 
 
 def _what_is_wrong(scheme: str, authority: str, rest: str) -> str:
@@ -258,28 +265,20 @@ def _holds(outer: Network, inner: Network) -> bool:
     )
 
 
-class GuardedResolver(AbstractResolver):
-    """Resolves with ``inner``, judges all addresses, and hands out only what was judged.
+class GuardedResolver:
+    """Resolves with ``inner``, judges all addresses, and hands out only what was judged."""
 
-    A refusal is an OSError for aiohttp (it means "no connection"), with the TargetRefused as its cause.
-    """
-
-    def __init__(self, inner: AbstractResolver, allow: Sequence[Network] = (), *, inside: bool = False) -> None:
+    def __init__(self, inner: Resolve, allow: Sequence[Network] = (), *, inside: bool = False) -> None:
         self._inner = inner
         self._allow = tuple(allow)
         self._inside = inside
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """As aiohttp's resolvers. Raises OSError when the name is unknown or an address is refused."""
-        found = await self._inner.resolve(host, port, family)
+    async def resolve(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of a host. Raises OSError when the name is unknown, or when an address is refused: then with
+        the TargetRefused as its cause."""
+        found = await self._inner(host, port)
         try:
-            check_addresses([result["host"] for result in found], self._allow, inside=self._inside)
+            check_addresses(found, self._allow, inside=self._inside)
         except TargetRefused as refused:
             raise OSError(None, f"refused: {refused}") from refused
         return found
-
-    async def close(self) -> None:
-        """Close the inner resolver."""
-        await self._inner.close()

@@ -6,22 +6,19 @@ redirect is followed, no cookie is kept, and all of it ends after ten seconds.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from yarl import URL
-
+from oncepay.outbound import CallFailed, Client, Reply, RequestInvalid, Resolve, look_up, verified
 from oncepay.ports import Endpoint, Message, Outcome
 from oncepay.publishers import schedule
 from oncepay.publishers.signing import SecretInvalid, sign
 from oncepay.publishers.targets import GuardedResolver, TargetRefused, read_networks, target_of
 
 ANSWER_BYTES_MAX: Final = 16_384
+IDLE_S: Final = 15.0
 CONNECTIONS_PER_HOST: Final = 20  # as many as are claimed for an endpoint in one round: a dead one waits alone
 
 
@@ -37,18 +34,16 @@ class WebhookPublisher:
         *,
         timeout_s: float = 10.0,
         user_agent: str = "oncepay",
-        resolver: AbstractResolver | None = None,
+        resolve: Resolve = look_up,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """``timeout_s``: for all of one delivery. ``resolver``: looks names up (its findings are judged here).
+        """``timeout_s``: for all of one delivery. ``resolve``: looks names up (its findings are judged here).
         ``tls``: a context with more certificate authorities; one that does not verify is refused (ValueError)."""
-        self._tls = tls or ssl.create_default_context()
-        if self._tls.verify_mode is not ssl.CERT_REQUIRED or not self._tls.check_hostname:
-            raise ValueError("certificates of webhook endpoints are always verified")
+        self._tls = verified(tls)
         self._timeout_s = timeout_s
-        self._resolver = resolver
+        self._resolve = resolve
         self._headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": user_agent}
-        self._pools: dict[tuple[tuple[str, ...], bool], aiohttp.ClientSession] = {}
+        self._pools: dict[tuple[tuple[str, ...], bool], Client] = {}
 
     async def publish(self, endpoint: Endpoint, private_networks: Sequence[str], message: Message) -> Outcome:
         """Send once. ``endpoint``: with its secrets opened. ``private_networks``: CIDRs that its app may reach.
@@ -60,20 +55,14 @@ class WebhookPublisher:
         except (TargetRefused, SecretInvalid) as error:
             return Outcome(delivered=False, why=f"not sent: {error}")
         pool = self._pools.get((networks, target.inside)) or self._open(networks, inside=target.inside)
-        outcome: Outcome | None = None
         try:
-            async with (
-                asyncio.timeout(self._timeout_s),
-                pool.post(
-                    URL(target.url, encoded=True), data=message.body, headers=headers, allow_redirects=False
-                ) as answer,
-            ):
-                outcome = _outcome(answer, message.timestamp_s)
-                await _drain(answer)
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            reply = await pool.call("POST", target.url, headers.items(), message.body, self._timeout_s)
+        except RequestInvalid as error:
+            return Outcome(delivered=False, why=f"not sent: {error}")
+        except CallFailed as failed:
             # Once the status is here the outcome stands; what goes wrong with the rest of the answer is no matter.
-            outcome = outcome or Outcome(delivered=False, why=_why(error, self._timeout_s))
-        return outcome
+            return _outcome(failed.answer, message.timestamp_s) if failed.answer else _failure(failed)
+        return _outcome(reply, message.timestamp_s)
 
     def next_try_ms(self, tries: int, now_ms: int, draw: float, retry_after_s: float | None) -> int | None:
         """The timetable of ``schedule.py``."""
@@ -85,36 +74,34 @@ class WebhookPublisher:
         for pool in pools:
             await pool.close()
 
-    def _open(self, networks: tuple[str, ...], *, inside: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            resolver=GuardedResolver(
-                self._resolver or aiohttp.ThreadedResolver(), read_networks(networks), inside=inside
-            ),
-            limit=0,
-            limit_per_host=CONNECTIONS_PER_HOST,
-            ssl=self._tls,
-        )
-        pool = self._pools[networks, inside] = aiohttp.ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=ANSWER_BYTES_MAX,
-            timeout=aiohttp.ClientTimeout(),  # ours is around all of it, and not rounded to whole seconds
-            trust_env=False,
+    def _open(self, networks: tuple[str, ...], *, inside: bool) -> Client:
+        guard = GuardedResolver(self._resolve, read_networks(networks), inside=inside)
+        pool = self._pools[networks, inside] = Client(
+            tls=self._tls,
+            resolve=guard.resolve,
+            per_host=CONNECTIONS_PER_HOST,
+            idle_s=IDLE_S,
+            body_max=ANSWER_BYTES_MAX,
         )
         return pool
 
 
-def _outcome(answer: aiohttp.ClientResponse, now_s: int) -> Outcome:
-    status = answer.status
+def _outcome(reply: Reply, now_s: int) -> Outcome:
+    status = reply.status
     if 200 <= status < 300:
         return Outcome(delivered=True, why=f"HTTP {status}")
     if status == 410:
         return Outcome(delivered=False, why="410 Gone", gone=True)
     if 300 <= status < 400:
         return Outcome(delivered=False, why=f"HTTP {status}: redirects are not followed")
-    retry_after_s = read_retry_after(answer.headers.get("retry-after"), now_s)
+    retry_after_s = read_retry_after(reply.headers().get("retry-after"), now_s)
     return Outcome(delivered=False, why=f"HTTP {status}", retry_after_s=retry_after_s)
+
+
+def _failure(failed: CallFailed) -> Outcome:
+    cause = failed.__cause__
+    refused = cause.__cause__ if cause is not None else None
+    return Outcome(delivered=False, why=f"not sent: {refused}" if isinstance(refused, TargetRefused) else failed.why)
 
 
 def read_retry_after(text: str | None, now_s: float) -> float | None:
@@ -132,32 +119,3 @@ def read_retry_after(text: str | None, now_s: float) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
     except (ValueError, OverflowError):
         return None
-
-
-async def _drain(answer: aiohttp.ClientResponse) -> None:
-    """Read a small answer to its end, so that the connection can be used again; drop one that goes on."""
-    read = 0
-    if answer.content.is_eof():
-        return  # all of it came with the headers, as small answers do
-    async for chunk in answer.content.iter_any():
-        read += len(chunk)
-        if read > ANSWER_BYTES_MAX:
-            answer.close()
-            return
-
-
-def _why(error: Exception, timeout_s: float) -> str:
-    cause = error.__cause__
-    if cause is not None and isinstance(refused := cause.__cause__, TargetRefused):
-        return f"not sent: {refused}"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_s:g} s"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name was not found"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        return f"TLS: {error.os_error}" if isinstance(error, aiohttp.ClientConnectorError) else f"TLS: {error}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"no connection: {error.os_error.strerror or error.os_error}"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is not HTTP"
-    return f"the connection broke: {type(error).__name__}"
