@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from oncepay.domain.attempt import Attempt, Fact, Road, Status
-from oncepay.domain.change import CaseOpened, Change, DeliveryDue, Drafted, Event, Evidence, Raw
+from oncepay.domain.change import Act, CaseOpened, Change, DeliveryDue, Drafted, Event, Evidence, Raw, Verb
 from oncepay.domain.ids import in_number, payment_id
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.snapshot import snapshot
@@ -95,6 +95,17 @@ def paid(
 def case(about: Payment, kind: str = "unsettled", text: str = "look at this", **fields: Any) -> CaseOpened:
     """A case about a payment."""
     return CaseOpened(about=about.id, kind=kind, text=text, payment_id=about.id, **fields)
+
+
+def act(case_id: str, verb: Verb = Verb.NOTE, reason: str = "seen", **fields: Any) -> Act:
+    """What somebody did with a case."""
+    known: dict[str, Any] = {"id": f"{verb}-{reason}", "actor": "ann", "at_ms": T0 + 5}
+    return Act(case_id=case_id, verb=verb, reason=reason, **(known | fields))
+
+
+def acting(before: Payment, *acts: Act) -> Change:
+    """A change that somebody made by a case."""
+    return msgspec.structs.replace(moved(before, by="act"), acts=acts)
 
 
 def raising(before: Payment, *cases: CaseOpened) -> Change:

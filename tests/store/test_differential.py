@@ -12,19 +12,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oncepay.domain.change import Change
+from oncepay.domain.change import Change, Verb
 from oncepay.domain.ids import case_id
 from oncepay.domain.payment import Payment
 from oncepay.ports import App, AppKey, DeliveryMark, Endpoint, Ledger, Page, SealedAccount, UnappliedRow
 from oncepay.store.open import open_ledger
 from tests.store.conftest import TOKEN, eventually
-from tests.store.make import T0, case, created, moved, paid, payment, raising, started
+from tests.store.make import T0, act, acting, case, created, moved, paid, payment, raising, started
 
 EVERYTHING = Page(limit=1000)
 ORDERS = ("A", "B", "C")
 APPS = ("shop", "other")
 ENDPOINTS = ("e1", "e2")
-EMPTY = "TRUNCATE payment, attempt, credential, evidence, raw, event, delivery, cases, unapplied, app, app_key, account, endpoint"
+EMPTY = "TRUNCATE payment, attempt, credential, evidence, raw, event, delivery, cases, act, unapplied, app, app_key, account, endpoint"
 
 Call = Callable[[Ledger], Awaitable[object]]
 
@@ -131,7 +131,13 @@ class Both:
 
     async def resolve(self, ledger: Ledger, order_no: str, app: str, kind: str) -> object:
         """One that may not be open."""
-        return await ledger.resolve_case(case_id(payment(order_no, app).id, kind), "seen", T0)
+        id_ = payment(order_no, app).id
+        return await ledger.resolve_case(act(case_id(id_, kind), Verb.RESOLVE, payment_id=id_))
+
+    async def note(self, ledger: Ledger, order_no: str, app: str, kind: str, at: int) -> object:
+        """On a case that may not be there, perhaps once more."""
+        id_ = payment(order_no, app).id
+        return await ledger.add_act(act(case_id(id_, kind), reason=f"note {at % 5}", payment_id=id_, at_ms=T0 + at))
 
     async def unapplied(self, ledger: Ledger, order_no: str, key: str, at: int, dropped: bool) -> object:
         """Kept or dropped."""
@@ -175,6 +181,11 @@ CHANGES: dict[str, Callable[[Payment, int], Change]] = {
     "start": lambda before, at: started(before, body=bytes([at]), due_ms=T0 + at),
     "pay": lambda before, at: paid(before, endpoints=ENDPOINTS[: 1 + at % 2], lent_ms=T0 + at, trade_no=str(at % 3)),
     "raise": lambda before, at: raising(before, case(before, "k1", f"raised {at}"), case(before, "k2")),
+    "act": lambda before, at: acting(
+        before,
+        act(case_id(before.id, "k1"), Verb.ACCEPT, f"act {at}", id=f"{at} {before.rev}", resolves=at % 2 == 0),
+        act(case_id(before.id, "k2"), Verb.QUERY, f"act {at}", id=f"{at} {before.rev}", number="n", did="asked"),
+    ),
     "credential": lambda before, at: msgspec.structs.replace(moved(before), credential=(f"no-{at % 2}", f"c{at}")),
 }  # fmt: skip
 
@@ -201,6 +212,8 @@ async def everything(ledger: Ledger) -> dict[str, Any]:
             "events": [await ledger.payment_events(p.id) for p in payments],
             "bodies": [await ledger.body(p.id, a.no) for p in payments for a in p.attempts],
             "credentials": [await ledger.credential(p.id, f"no-{n}") for p in payments for n in range(2)],
+            "acts": [await ledger.acts(case_id(p.id, kind)) for p in payments for kind in ("k1", "k2")],
+            "acts on payments": [await ledger.payment_acts(p.id) for p in payments],
             "cases of payments": [await ledger.cases(EVERYTHING, payment_id=p.id) for p in payments],
         }
     seen["directory"] = (await ledger.apps(), await ledger.accounts(), await ledger.endpoints())
@@ -223,6 +236,7 @@ step = st.one_of(
     st.tuples(st.just("endpoint"), endpoints, st.booleans()),
     st.tuples(st.just("open_case"), orders, apps, kinds, times),
     st.tuples(st.just("resolve"), orders, apps, kinds),
+    st.tuples(st.just("note"), orders, apps, kinds, times),
     st.tuples(st.just("unapplied"), orders, st.sampled_from(["x", "y"]), times, st.booleans()),
     st.tuples(st.just("account"), st.sampled_from(["a1", "a2"]), st.integers(1, 3)),
     st.tuples(st.just("app"), apps, st.lists(st.sampled_from(["k1", "k2"]), unique=True), times),

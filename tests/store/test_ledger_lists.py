@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from oncepay.domain.attempt import Fact
-from oncepay.domain.change import CaseOpened
+from oncepay.domain.change import CaseOpened, Verb
 from oncepay.domain.errors import Conflict, Invalid
 from oncepay.domain.ids import case_id
 from oncepay.domain.payment import Payment
 from oncepay.ports import App, AppKey, Endpoint, Ledger, Page, SealedAccount
 from tests.store.conftest import TOKEN, have
-from tests.store.make import T0, case, created, moved, paid, raising, started
+from tests.store.make import T0, act, case, created, moved, paid, raising, started
 
 
 async def all_payments(ledger: Ledger, app: str, limit: int, **filters: object) -> list[str]:
@@ -123,8 +123,8 @@ class TestCases:
     async def test_a_resolved_one_opens_again(self, ledger: Ledger) -> None:
         before = await have(ledger, created())
         id_ = await ledger.open_case(case(before, due_ms=T0 + 9), T0)
-        assert await ledger.resolve_case(id_, "called them", T0 + 5)
-        assert not await ledger.resolve_case(id_, "twice", T0 + 6)
+        assert await ledger.resolve_case(act(id_, Verb.RESOLVE, "called them"))
+        assert not await ledger.resolve_case(act(id_, Verb.RESOLVE, "twice"))
         row = await ledger.case(id_)
         assert row is not None
         assert (row.status, row.note, row.due_ms) == ("resolved", "called them", 0)
@@ -149,7 +149,7 @@ class TestCases:
         payments = [await have(ledger, created(f"A-{i}", "shop" if i < 4 else "other")) for i in range(6)]
         ids = [await ledger.open_case(case(payment), T0 + i // 2) for i, payment in enumerate(payments)]
         second = await ledger.open_case(case(payments[0], "refund_abnormal"), T0 + 50)
-        await ledger.resolve_case(ids[1], "", T0)
+        await ledger.resolve_case(act(ids[1], Verb.RESOLVE, ""))
 
         async def over_pages(**filters: str) -> list[str]:
             seen: list[str] = []

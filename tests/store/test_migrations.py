@@ -10,9 +10,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from oncepay.domain.change import Verb
 from oncepay.domain.errors import Unavailable
 from oncepay.ports import Page
-from oncepay.store import migrations, rows, statements
+from oncepay.store import migrations, postgres_schema, rows, sqlite, statements
 from oncepay.store.migrations import (
     POSTGRES_WORDS,
     SQLITE_WORDS,
@@ -26,7 +27,7 @@ from oncepay.store.open import open_ledger
 from oncepay.store.refusals import MigrationRefused, StartRefused
 from tests.servers import run_sql
 from tests.store.conftest import TOKEN, eventually, have
-from tests.store.make import created, paid
+from tests.store.make import act, created, paid
 
 
 def run(url: str, statement: str) -> None:
@@ -99,6 +100,39 @@ class TestOpening:
         run(url, "DROP TABLE endpoint")
         ledger = await open_ledger(url, token=lambda: TOKEN)
         await ledger.ping()
+        await ledger.close()
+
+
+class TestAnOlderRelease:
+    """Its database, with what is in it, is brought up to date."""
+
+    async def test_facts_and_cases_from_before_cases_could_be_dealt_with(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = migrations.migrations()[:1]
+        with monkeypatch.context() as older:
+            for module in (sqlite, postgres_schema):
+                older.setattr(module, "migrations", lambda: first)
+            ledger = await open_ledger(url, token=lambda: TOKEN)
+            await ledger.close()
+        payment_id, case_id = "P" * 26, "C" * 26
+        run(
+            url,
+            f"INSERT INTO evidence VALUES ('{payment_id}', 2, 0, 'n', 'a', 'query', 'moved', '', 'T', 1, 'CNY', 1, 1, '', 1)",
+        )
+        run(
+            url,
+            f"INSERT INTO cases VALUES ('{case_id}', '{payment_id}', '', 'shop', 'k', 'open', 'Look.', 1, 0, 1, '', '{{}}')",
+        )
+        with pytest.raises(StartRefused):
+            await open_ledger(url, token=lambda: TOKEN, migrate=False)
+        ledger = await open_ledger(url, token=lambda: pytest.fail("drawn once"))
+        (known,) = await ledger.evidence(payment_id)
+        assert (known.trade_no, known.wrong) == ("T", "")
+        ((row,), _) = await ledger.cases(Page())
+        assert await ledger.acts(row.id) == []
+        assert await ledger.resolve_case(act(row.id, Verb.RESOLVE, "done"))
+        assert [done.reason for done in await ledger.acts(row.id)] == ["done"]
         await ledger.close()
 
 

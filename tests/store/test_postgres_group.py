@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from oncepay.domain.change import Change
+from oncepay.domain.change import Change, Verb
 from oncepay.domain.errors import Busy, Invalid, Unavailable
 from oncepay.ports import DeliveryMark, Page
 from oncepay.store.postgres import PostgresLedger
 from oncepay.store.pump import BUSY, LOST, WON, Outcome
-from tests.store.make import case, created, moved, paid, payment, raising, started
+from tests.store.make import act, case, created, moved, paid, payment, raising, started
 from tests.store.postgres_kit import opened, session
 
 
@@ -83,11 +83,13 @@ async def test_creations_at_the_same_moment_by_two_processes_win_once(
 async def test_a_loser_writes_nothing_at_all(postgres_database: str, ledger: PostgresLedger) -> None:
     await write(ledger, created("A-1"))
     await write(ledger, moved(payment("A-1"), by="first"))
-    late = msgspec.structs.replace(paid(payment("A-1"), endpoints=("e",)), cases=(case(payment("A-1")),))
+    late = msgspec.structs.replace(
+        paid(payment("A-1"), endpoints=("e",)), cases=(case(payment("A-1")),), acts=(act("c", Verb.ACCEPT),)
+    )
     late = msgspec.structs.replace(late, drafted=started(payment("A-1")).drafted, credential=("n", "body"))
     assert await write(ledger, late, created("A-2")) == [LOST, WON]
     async with session(postgres_database) as look:
-        for table in ("attempt", "credential", "evidence", "raw", "event", "delivery", "cases"):
+        for table in ("attempt", "credential", "evidence", "raw", "event", "delivery", "cases", "act"):
             assert await look.fetchval(f"SELECT count(*) FROM {table}") == 0, table
 
 

@@ -10,6 +10,7 @@ import msgspec
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Reason, Road
 from oncepay.domain.capabilities import MIN, Capabilities, H, Method, Policy
 from oncepay.domain.change import (
+    Act,
     Amend,
     AskRefund,
     Begin,
@@ -24,12 +25,14 @@ from oncepay.domain.change import (
     Step,
     StepKind,
     Tick,
+    Verb,
 )
 from oncepay.domain.decide import create, decide
 from oncepay.domain.ids import in_number, payment_id
-from oncepay.domain.payment import Payment, Refund
+from oncepay.domain.payment import Payment, Refund, RefundStatus
 from oncepay.domain.plan import plan, steps
 from oncepay.domain.snapshot import snapshot
+from oncepay.domain.subject import handling
 
 T0: Final = 1_800_000_000_000
 ID: Final = payment_id("installation", "shop", "A-1")
@@ -47,6 +50,7 @@ UNION: Final = msgspec.structs.replace(
     close_final=False,
 )
 POLICY: Final[Policy] = {"wx": WX, "pages": PAGES, "union": UNION}
+SHOWN: Final = "the merchant's console shows it"
 CREDENTIAL: Final = Credential(body='{"code_url":"weixin://1"}', until_ms=T0 + 2 * H)
 
 
@@ -93,6 +97,9 @@ class Story:
         self.last: Change | None = create(payment, start, policy, self.now)
         self.payment = self.last.payment
         self.cases: list[str] = []
+        self.data: dict[str, Any] = {}  # of the last case
+        self.case = "case"  # that a person looks at
+        self.did: list[str] = []
         self.told: list[str] = []
 
     # -- inputs ------------------------------------------------------------------------------------------------------
@@ -104,6 +111,8 @@ class Story:
             check_change(self.payment, self.last)
             self.payment = self.last.payment
             self.cases += [case.kind for case in self.last.cases]
+            self.data = self.last.cases[-1].data if self.last.cases else self.data
+            self.did += [act.did for act in self.last.acts]
             self.told += self.last.event.changes if self.last.event else ()
         return self.last
 
@@ -135,6 +144,15 @@ class Story:
 
     def refund(self, refund_no: str, minor: int) -> Change | None:
         return self.take(AskRefund(refund_no=refund_no, minor=minor))
+
+    def handle(
+        self, verb: Verb, data: dict[str, Any] | None = None, *, evidence: str = "", **said: Any
+    ) -> Change | None:
+        """A person does something with a case: the last one, unless its data are given."""
+        act = Act(id="act", case_id=self.case, verb=verb, actor="ann", reason="Because.", at_ms=0, evidence=evidence)
+        return self.take(
+            handling(act, self.data if data is None else data, margin_ms=CALL_MS - WX.call_deadline_ms, **said)
+        )
 
     def tick(self) -> Change | None:
         return self.take(Tick())
@@ -240,3 +258,36 @@ class Story:
 
     def wait(self, ms: float) -> None:
         self.now += round(ms)
+
+
+# -- stories that a person must look at ------------------------------------------------------------------------
+
+
+def wrongly_paid(minor: int | None = 90, number: str = NO, **told: Any) -> Story:
+    """An open payment of 100, and a validly signed message that 90 moved."""
+    story = Story()
+    story.shown()
+    story.say(Fact.MOVED, number, minor=minor, **told)
+    assert story.cases == ["wrong_content"]
+    return story
+
+
+def with_failed_refund(**policy: Any) -> Story:
+    """A paid payment of 100 whose refund of 60 failed, and whose case says so."""
+    story = Story(policy={**POLICY, "wx": msgspec.structs.replace(WX, refund_retry_at_ms=(), **policy)}).paid()
+    story.refund("r1", 60)
+    story.say(Fact.OVER, story.refund_call(), call=Call.QUERY_REFUND, reason=Reason.CLOSED, words="CLOSED")
+    assert story.a_refund("r1").status is RefundStatus.FAILED
+    assert story.cases == ["refund_stuck"]
+    story.wait(MIN)
+    return story
+
+
+def with_unsettled() -> Story:
+    """An attempt of which the channel has said nothing for hours; a case says so."""
+    story = Story()
+    story.shown()
+    story.wait(4 * H)
+    story.tick()
+    assert story.cases == ["unsettled"]
+    return story

@@ -4,7 +4,6 @@ The matrix is generated from the table of verbs, so a new route is in it without
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -35,7 +34,14 @@ BODIES: dict[str, Any] = {
     "/v1/payments/{payment}/refunds": {"refund_no": "O-1-2", "minor": 1},
     "/v1/endpoints": {"url": "https://shop.example/hook"},
     "/v1/deliveries/replay": {},
-    "/v1/cases/{case}/resolve": {"note": "Done."},
+    **{
+        f"/v1/cases/{{case}}/{verb}": {"reason": "Because."}
+        for verb in ("query", "close", "refund", "retry", "note", "resolve")
+    },
+    **{
+        f"/v1/cases/{{case}}/{verb}": {"reason": "Because.", "evidence": "The console shows it."}
+        for verb in ("accept", "settle")
+    },
 }
 
 ids = [f"{method} {resource.path}" for resource, method, _ in EVERY]
@@ -91,6 +97,12 @@ def aim(resource: Resource, method: str, things: dict[str, str]) -> tuple[str, s
     return method, path, BODIES.get(resource.path) if method == "POST" else None
 
 
+async def seen(api: Api, things: dict[str, str]) -> list[Any]:
+    """All that could have been done to them."""
+    targets = ("/v1/payments", "/v1/deliveries", f"/v1/cases/{things['case']}")
+    return [(await api.shop.get(target)).json for target in targets]
+
+
 def without_names(said: Said) -> Any:
     """A problem without what differs with each request."""
     return {key: value for key, value in said.json.items() if key != "instance"}
@@ -108,15 +120,14 @@ async def test_without_a_key_every_route_is_shut(
 async def test_anothers_thing_is_as_absent_as_one_that_never_was(
     api: Api, things: dict[str, str], resource: Resource, method: str
 ) -> None:
-    before = json.dumps([(await api.shop.get("/v1/payments")).json, (await api.shop.get("/v1/deliveries")).json])
+    before = await seen(api, things)
     theirs = await api.other.call(*aim(resource, method, things))
     never = await api.other.call(*aim(resource, method, {name: unlike(id_) for name, id_ in things.items()}))
     assert (theirs.status, never.status) == (404, 404)
     if method != "HEAD":
         assert without_names(theirs) == without_names(never)
         assert theirs.json["code"].endswith("_absent")
-    after = json.dumps([(await api.shop.get("/v1/payments")).json, (await api.shop.get("/v1/deliveries")).json])
-    assert after == before, "and nothing happened to it"
+    assert await seen(api, things) == before, "and nothing happened to it"
     shapeless = await api.other.call(*aim(resource, method, dict.fromkeys(things, "%00' OR 1=1 --")))
     assert shapeless.status == 404
 

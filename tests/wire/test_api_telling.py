@@ -1,16 +1,14 @@
-"""How apps are told and ask: events, endpoints, deliveries, cases."""
+"""How apps are told and ask: events, endpoints, deliveries."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from oncepay.domain.change import CaseOpened
 from oncepay.http.endpoints import ENDPOINTS_MAX
 from tests.wire.api import TEA, Api, open_api
 
@@ -211,37 +209,3 @@ async def test_deliveries_that_are_not_there(api: Api) -> None:
         assert (said.status, said.json["code"]) == (404, "delivery_absent"), name
     for query in ("payment=pay_0", f"payment=pay_{'0' * 26}"):
         assert (await api.shop.get(f"/v1/deliveries?{query}")).json["code"] == "payment_absent"
-
-
-# -- cases -------------------------------------------------------------------------------------------------------
-
-
-async def test_a_case_is_seen_and_resolved_with_a_note(api: Api) -> None:
-    payment = (await api.shop.post("/v1/payments", {**TEA, "order_no": "C-1"})).json
-    opened = CaseOpened(about=payment["id"][4:], kind="unsettled", text="Look.", payment_id=payment["id"][4:])
-    await api.engine.ledger.open_case(opened, api.town.now_ms)
-    (case,) = (await api.shop.get("/v1/cases")).json["data"]
-    assert (case["payment"], case["kind"], case["status"], case["seen"]) == (payment["id"], "unsettled", "open", 1)
-    path = f"/v1/cases/{case['id']}"
-    assert (await api.shop.get(path)).json == case
-    assert (await api.shop.get(f"/v1/cases?payment={payment['id']}")).json["data"] == [case]
-    for body, field in [({}, "note"), ({"note": ""}, "note"), ({"note": "  "}, "note"), ({"note": 1}, "note"),
-                        ({"note": "x" * 2001}, "note"), ({"note": "x", "status": "open"}, "status")]:  # fmt: skip
-        said = await api.shop.post(f"{path}/resolve", body)
-        assert (said.status, said.json["field"]) == (422, field), body
-    resolved = await api.shop.post(f"{path}/resolve", {"note": "Asked the bank: nothing moved."})
-    assert (resolved.status, resolved.json["status"]) == (200, "resolved")
-    assert (await api.shop.post(f"{path}/resolve", {"note": "Again."})).status == 409
-    assert (await api.shop.get("/v1/cases")).json["data"] == []
-    for status in ("resolved", "all"):
-        assert (await api.shop.get(f"/v1/cases?status={status}")).json["data"] == [resolved.json]
-
-
-async def test_a_case_about_no_payment_is_not_for_apps(api: Api) -> None:
-    """Money that cannot be placed belongs to an account, and an account to the operator."""
-    opened = CaseOpened(about="wx:nobody", kind="unplaced_money", text="Whose is it?", account="wx")
-    case_id = await api.engine.ledger.open_case(opened, api.town.now_ms)
-    assert json.dumps((await api.shop.get("/v1/cases?status=all")).json).count(case_id) == 0
-    for method, target, body in [("GET", "", None), ("POST", "/resolve", {"note": "Mine!"})]:
-        said = await api.shop.call(method, f"/v1/cases/case_{case_id}{target}", body)
-        assert (said.status, said.json["code"]) == (404, "case_absent")

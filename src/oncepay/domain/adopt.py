@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from oncepay.domain.attempt import Attempt, Direction, Fact, Status
-from oncepay.domain.change import Evidence, Hear
-from oncepay.domain.desk import Desk, in_doubt, incoming, outgoing
+from oncepay.domain.change import Evidence, Hear, Said
+from oncepay.domain.desk import Desk, in_doubt, incoming, outgoing, reserved
 from oncepay.domain.ids import ID_LENGTH, out_number
 from oncepay.domain.payment import Origin, Refund, RefundStatus
 from oncepay.domain.settle import OUTSIDE_MARK, add_try, free_number
@@ -24,25 +24,29 @@ def adopt_in(desk: Desk, evidence: Evidence, heard: Hear) -> Attempt | None:
         return None
     payment = desk.payment
     if evidence.number[:ID_LENGTH] != payment.id or evidence.wrong:
-        raise_wrong(desk, evidence, evidence.wrong or "its number is of no attempt of this payment")
+        raise_wrong(desk, evidence, heard, evidence.wrong or "its number is of no attempt of this payment")
         return None
     accounts = {(a.channel, a.account) for a in incoming(payment)}
     if accounts and (heard.channel, heard.account) not in accounts:
-        raise_wrong(desk, evidence, f"no attempt is paid to {heard.channel} {heard.account}")
+        raise_wrong(desk, evidence, heard, f"no attempt is paid to {heard.channel} {heard.account}")
         return None
-    return desk.add_attempt(
-        Attempt(
-            no=evidence.number,
-            channel=heard.channel,
-            account=heard.account,
-            minor=payment.minor if evidence.minor is None else evidence.minor,
-            currency=evidence.currency or payment.currency,
-            created_ms=desk.now_ms,
-            expires_ms=max(payment.deadline_ms, desk.now_ms),
-            calls=1,
-            shown_ms=desk.now_ms,
-            superseded_ms=desk.now_ms,
-        )
+    return desk.add_attempt(adopted(desk, evidence.number, heard, evidence.minor, evidence.currency))
+
+
+def adopted(desk: Desk, number: str, by: Hear | Said, minor: int | None, currency: str | None) -> Attempt:
+    """An attempt whose row was lost, as it is taken to have been. ``by``: whose channel and account it is of."""
+    payment = desk.payment
+    return Attempt(
+        no=number,
+        channel=by.channel,
+        account=by.account,
+        minor=payment.minor if minor is None else minor,
+        currency=currency or payment.currency,
+        created_ms=desk.now_ms,
+        expires_ms=max(payment.deadline_ms, desk.now_ms),
+        calls=1,
+        shown_ms=desk.now_ms,
+        superseded_ms=desk.now_ms,
     )
 
 
@@ -66,7 +70,7 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
     if not wrong and (reversed_ is None or not reversed_.incoming):
         wrong = f"it reverses {evidence.of or 'nothing'}, which is no attempt of this payment"
     if reversed_ is None or wrong:
-        raise_wrong(desk, evidence, wrong)
+        raise_wrong(desk, evidence, heard, wrong)
         return
     if (heard.channel, heard.account) != (reversed_.channel, reversed_.account):
         wrong = f"it comes from {heard.channel} {heard.account}, not {reversed_.channel} {reversed_.account}"
@@ -75,13 +79,13 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
     elif evidence.currency not in {None, reversed_.currency}:
         wrong = f"currency is {evidence.currency}, not {reversed_.currency}"
     if evidence.minor is None or wrong:
-        raise_wrong(desk, evidence, wrong)
+        raise_wrong(desk, evidence, heard, wrong)
         return
     desk.evidence.append(evidence)
     _record(desk, reversed_, evidence.number, evidence.minor, evidence)
 
 
-def returned(desk: Desk, number: str, evidence: Evidence) -> None:
+def returned(desk: Desk, number: str, evidence: Evidence, heard: Hear) -> None:
     """The channel says how much of an attempt's money went back in all. What none of our refunds accounts for went out
     without us; one whose outcome is open accounts for its amount, and is asked about by itself."""
     attempt = desk.payment.attempt(number)
@@ -89,11 +93,18 @@ def returned(desk: Desk, number: str, evidence: Evidence) -> None:
     if attempt is None or said is None or attempt.status is not Status.SUCCEEDED:
         return
     ours = outgoing(desk.payment, of=number)
+    went = {a.refund_no for a in ours if a.status is Status.SUCCEEDED}
     missing = said - sum(a.minor for a in ours if a.status is Status.SUCCEEDED or not a.settled)
+    # what a person said was paid back outside is what the channel speaks of now
+    missing -= sum(
+        r.minor
+        for r in desk.payment.refunds
+        if r.of == number and r.status is RefundStatus.DONE and r.refund_no not in went
+    )
     if missing <= 0:
         return
     if said > attempt.minor:
-        raise_wrong(desk, evidence, f"{said} went back, of {attempt.minor}")
+        raise_wrong(desk, evidence, heard, f"{said} went back, of {attempt.minor}")
         return
     if evidence not in desk.evidence:
         desk.evidence.append(evidence)
@@ -102,9 +113,12 @@ def returned(desk: Desk, number: str, evidence: Evidence) -> None:
 
 def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, evidence: Evidence) -> None:
     """A refund that went out without us, done as soon as it is known. ``number``: the channel's, or one that says what
-    it is, so that hearing it again means the same."""
+    it is, so that hearing it again means the same. One that a person had recorded by its amount is that one."""
     now_ms = desk.now_ms
-    refund_no = OUTSIDE_MARK + number
+    stated = desk.payment.refund(OUTSIDE_MARK + reversed_.no)
+    if stated is not None and (stated.minor != minor or outgoing(desk.payment, refund_no=stated.refund_no)):
+        stated = None
+    refund_no = stated.refund_no if stated is not None else OUTSIDE_MARK + number
     out = evidence.direction is Direction.OUT  # then its number and times are the refund's own
     desk.add_attempt(
         Attempt(
@@ -123,6 +137,8 @@ def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, evidence: E
             moved_ms=(evidence.channel_ms if out else 0) or now_ms,
         )
     )
+    if stated is not None:
+        return
     desk.add_refund(
         Refund(
             refund_no=refund_no,
@@ -134,13 +150,13 @@ def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, evidence: E
             settled_ms=now_ms,
         )
     )
-    _make_room(desk, reversed_)
+    make_room(desk, reversed_)
 
 
-def _make_room(desk: Desk, reversed_: Attempt) -> None:
+def make_room(desk: Desk, reversed_: Attempt) -> None:
     """Somebody else sent back what we were about to: send only what is left. What may already be on its way is not
     ours to stop; a person must look."""
-    over = _reserved(desk, reversed_.no) - reversed_.minor
+    over = reserved(desk.payment, reversed_.no) - reversed_.minor
     for refund in reversed(desk.payment.refunds):
         if over <= 0:
             return
@@ -164,17 +180,22 @@ def _make_room(desk: Desk, reversed_: Attempt) -> None:
         )
 
 
-def _reserved(desk: Desk, of: str) -> int:
-    return sum(r.minor for r in desk.payment.refunds if r.of == of and r.status is not RefundStatus.FAILED)
-
-
-def raise_wrong(desk: Desk, evidence: Evidence, wrong: str) -> None:
-    """A validly signed message whose content fits nothing here: a case, and nothing is changed."""
+def raise_wrong(desk: Desk, evidence: Evidence, heard: Hear, wrong: str) -> None:
+    """A validly signed message whose content fits nothing here: a case, and nothing is changed. The case holds what
+    a person needs to act on it: one for each number and money of the channel's."""
     desk.raise_case(
         "wrong_content",
         f"A validly signed message about {evidence.number} does not fit this payment: {wrong}. Nothing was changed.",
+        apart=evidence.trade_no,
         number=evidence.number,
-        wrong=wrong,
+        fact=evidence.fact.value,
+        minor=evidence.minor,
+        currency=evidence.currency,
         trade_no=evidence.trade_no,
+        channel_ms=evidence.channel_ms,
+        channel=heard.channel,
+        account=heard.account,
+        wrong=wrong,
+        ours=not evidence.wrong,
     )
-    desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong))
+    desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong, account=heard.account))

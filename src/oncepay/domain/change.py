@@ -35,6 +35,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     minor: int | None = None  # of MOVED, and of a refund's PENDING when it is said
     currency: str | None = None
     wrong: str = ""  # which identity in a validly signed message is not the attempt's: then it is no fact but a case
+    account: str = ""  # of ours, with whose keys it was verified; said of what was not taken in
     of: str = ""  # of an out number: the number of the attempt that it reverses
     trade_no: str = ""  # the channel's own number
     channel_ms: int = 0  # when it happened, by the channel's time
@@ -116,7 +117,49 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Time has passed: do what time alone does (expire, raise a case)."""
 
 
-Input = Start | Close | Reopen | Amend | AskRefund | Begin | Hear | Tick
+class Verb(StrEnum):
+    """What a person may do with a case."""
+
+    QUERY = "query"  # ask the channel now
+    CLOSE = "close"  # close the attempt at the channel now
+    CANCEL = "cancel"  # the same, and what was paid goes back
+    ACCEPT = "accept"  # the money did arrive, and pays
+    REFUND = "refund"  # the money did arrive, and goes back; a refund that failed is tried again
+    SETTLE = "settle"  # it was settled outside, by other means
+    RETRY = "retry"  # now, whatever the timetable says
+    NOTE = "note"
+    RESOLVE = "resolve"
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a message said that was believed and not taken in: the money of a case ``wrong_content``. ``minor`` and
+    ``currency`` are None where it did not say them."""
+
+    fact: Fact
+    channel: str
+    account: str  # of ours, with whose keys it was verified
+    minor: int | None = None
+    currency: str | None = None
+    trade_no: str = ""
+    channel_ms: int = 0
+    wrong: str = ""  # why it was not taken in
+    ours: bool = True  # False: it names another merchant, app or number than the account's: that money is not with us
+
+
+class Handle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A person does something with a case. ``act``: who, and why; what came of it is written into it by ``decide``.
+    ``number``, ``refund_no``: of the attempt or the refund that the case is about, where it says so."""
+
+    act: Act
+    number: str = ""
+    refund_no: str = ""
+    said: Said | None = None
+    minor: int | None = None  # how much it was, as the person says
+    trade_no: str = ""  # the channel's own number, as the person says
+    margin_ms: int = 0  # past the deadline of the call that a verb makes, before another may be made in its stead
+
+
+Input = Start | Close | Reopen | Amend | AskRefund | Begin | Hear | Tick | Handle
 
 
 # -- outputs -----------------------------------------------------------------------------------------------------
@@ -166,6 +209,22 @@ class CaseOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     data: dict[str, Any] = {}
 
 
+class Act(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a person did with a case: kept for ever, written with what it changed."""
+
+    id: str  # drawn; of a note a hash of what it says, so that the same again is the same
+    case_id: str
+    verb: Verb
+    actor: str  # "app:" and the app's id for whoever holds its key; else a name that the operator gave
+    reason: str
+    at_ms: int
+    payment_id: str = ""  # of the payment that it touched, if any
+    evidence: str = ""  # what the person goes by, where a verb states something that no channel told us
+    number: str = ""  # of the attempt, in or out, that it was done to
+    did: str = ""  # what came of it, one sentence
+    resolves: bool = False  # the case is closed with it, ``reason`` its note
+
+
 class Drafted(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of the write-once directory of attempts: the first body sent for a number, repeated byte for byte."""
 
@@ -201,6 +260,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     evidence: tuple[Evidence, ...] = ()
     event: Event | None = None
     cases: tuple[CaseOpened, ...] = ()
+    acts: tuple[Act, ...] = ()
     credential: tuple[str, str] | None = None  # (number, body) of one that is stored apart
     # what the engine adds before it commits
     change_id: str = ""

@@ -5,31 +5,36 @@ Pure: no clock, dice, input or output, so it is free to repeat when the guard wa
 
 from __future__ import annotations
 
+import msgspec
+
 from oncepay.domain import commands
-from oncepay.domain.attempt import Attempt, Call, Reason, Status
+from oncepay.domain.attempt import Attempt, Reason, Status
+from oncepay.domain.begin import begin, is_stale
 from oncepay.domain.capabilities import Policy
 from oncepay.domain.change import (
+    Act,
     Amend,
     AskRefund,
     Begin,
     Change,
     Close,
     Event,
+    Handle,
     Hear,
     Input,
     Reopen,
     Start,
-    Step,
-    StepKind,
     Tick,
 )
 from oncepay.domain.desk import Desk, end_ms, incoming, never_sent
-from oncepay.domain.errors import Busy, DeadlineInvalid
+from oncepay.domain.errors import DeadlineInvalid
+from oncepay.domain.handle import handle
 from oncepay.domain.hear import hear
+from oncepay.domain.ids import case_id
 from oncepay.domain.money import check_amount
 from oncepay.domain.payment import Payment
 from oncepay.domain.plan import plan, raise_at_ms
-from oncepay.domain.settle import add_try, close_if_over, may_try
+from oncepay.domain.settle import close_if_over
 from oncepay.domain.snapshot import changes, snapshot
 
 
@@ -53,9 +58,9 @@ def decide(payment: Payment, asked: Input, policy: Policy, now_ms: int) -> Chang
         case Hear():
             hear(desk, asked)
         case Begin():
-            if _is_stale(payment, asked.step, now_ms):
+            if is_stale(payment, asked.step, now_ms):
                 return None
-            _begin(desk, asked)
+            begin(desk, asked)
         case Start():
             commands.start(desk, asked)
         case Close():
@@ -66,10 +71,12 @@ def decide(payment: Payment, asked: Input, policy: Policy, now_ms: int) -> Chang
             commands.amend(desk, asked)
         case AskRefund():
             commands.ask_refund(desk, asked)
+        case Handle():
+            handle(desk, asked)
         case Tick():
             pass
     _what_time_does(desk)
-    if desk.payment == payment and not desk.cases and not desk.evidence:
+    if desk.payment == payment and not desk.cases and not desk.evidence and not desk.acts:
         return None
     return _change(desk, payment)
 
@@ -89,39 +96,18 @@ def _change(desk: Desk, before: Payment) -> Change:
         evidence=tuple(desk.evidence),
         event=event,
         cases=tuple(desk.cases),
+        acts=_acts(desk),
         credential=desk.credential,
         urgency="evidence" if desk.evidence else "command",
     )
 
 
-def _is_stale(payment: Payment, step: Step, now_ms: int) -> bool:
-    """Whether the world went on since the step was planned: then its call must not be made."""
-    attempt = payment.attempt(step.number)
-    if step.kind is StepKind.REFUND and attempt is None:
-        return not may_try(payment, step.refund_no)
-    if attempt is None:
-        return True
-    if step.kind is StepKind.PREPAY:
-        return attempt.settled or now_ms >= end_ms(payment, attempt)
-    return attempt.settled and step.kind in {StepKind.CLOSE, StepKind.REFUND}
-
-
-def _begin(desk: Desk, begun: Begin) -> None:
-    step = begun.step
-    attempt = desk.payment.attempt(step.number)
-    if attempt is None:
-        add_try(desk, step.refund_no, step.number, until_ms=begun.until_ms)
-        return
-    if attempt.until_ms > desk.now_ms:
-        raise Busy("a call for this attempt is in flight", until_ms=attempt.until_ms)
-    pays = step.kind in {StepKind.PREPAY, StepKind.REFUND}
-    desk.set_attempt(
-        attempt,
-        asked=Call(step.kind.value),
-        asked_ms=desk.now_ms,
-        until_ms=begun.until_ms,
-        calls=attempt.calls + pays,
-    )
+def _acts(desk: Desk) -> tuple[Act, ...]:
+    """What a person did. A case that the very same change raises again is not closed with it."""
+    if not desk.acts:
+        return ()
+    raised = {case_id(case.about, case.kind) for case in desk.cases}
+    return tuple(msgspec.structs.replace(a, resolves=a.resolves and a.case_id not in raised) for a in desk.acts)
 
 
 def _what_time_does(desk: Desk) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from oncepay.domain.attempt import Attempt, Direction, Status
 from oncepay.domain.capabilities import Policy
-from oncepay.domain.change import CaseOpened, Evidence
-from oncepay.domain.payment import Payment, Refund
+from oncepay.domain.change import Act, CaseOpened, Evidence
+from oncepay.domain.payment import Payment, Refund, RefundStatus
 
 
 class Desk:
@@ -22,6 +22,7 @@ class Desk:
         self.now_ms = now_ms
         self.evidence: list[Evidence] = []
         self.cases: list[CaseOpened] = []
+        self.acts: list[Act] = []
         self.credential: tuple[str, str] | None = None
 
     def set(self, **fields: Any) -> None:
@@ -49,12 +50,13 @@ class Desk:
         """A new refund."""
         self.set(refunds=(*self.payment.refunds, refund))
 
-    def raise_case(self, kind: str, text: str, *, due_ms: int = 0, **data: Any) -> None:
-        """A person must look at this payment."""
+    def raise_case(self, kind: str, text: str, *, apart: str = "", due_ms: int = 0, **data: Any) -> None:
+        """A person must look at this payment. One case for each refund or number of it that ``data`` names, so that
+        each can be dealt with by itself; ``apart`` tells further ones apart."""
+        what = data.get("refund_no") or data.get("number", "")
+        about = ":".join(part for part in (self.payment.id, what, apart) if part)
         self.cases.append(
-            CaseOpened(
-                about=self.payment.id, kind=kind, text=text, payment_id=self.payment.id, due_ms=due_ms, data=data
-            )
+            CaseOpened(about=about, kind=kind, text=text, payment_id=self.payment.id, due_ms=due_ms, data=data)
         )
 
     def raise_account_case(self, account: str, kind: str, text: str, **data: Any) -> None:
@@ -95,3 +97,8 @@ def end_ms(payment: Payment, attempt: Attempt) -> int:
 def never_sent(attempt: Attempt) -> bool:
     """No call was ever made for its number and nobody has a credential: nothing can come of it."""
     return attempt.status is Status.CREATED and attempt.calls == 0 and attempt.shown_ms == 0
+
+
+def reserved(payment: Payment, of: str) -> int:
+    """Minor units of an attempt in that went back or are going back."""
+    return sum(r.minor for r in payment.refunds if r.of == of and r.status is not RefundStatus.FAILED)

@@ -19,6 +19,7 @@
     - RefundTooLarge     more than what is kept
     - RefundsSpent       the channel takes no further refund of this attempt
     - RefundTooLate      the channel's window for refunds is over
+    - VerbUnfit          what a person wants to do with a case makes no sense as things stand
   x Busy                 others work on the same thing, or there is too much to do; repeat soon
     - Overloaded         the queue of changes is full
     - AccountPaused      the channel refuses the account for now
@@ -165,6 +166,10 @@ class RefundsSpent(Conflict):
 
 class RefundTooLate(Conflict):
     code, title = "refund_too_late", "The channel takes no refund of so old a payment."
+
+
+class VerbUnfit(Conflict):
+    code, title = "verb_unfit", "This can not be done with the case as things stand."
 
 
 class Busy(OncepayError):

@@ -60,7 +60,7 @@ def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> None:
         )
     if learned.news and learned.status is Status.SUCCEEDED:
         money_in(desk, attempt.no)
-    returned(desk, attempt.no, evidence)
+    returned(desk, attempt.no, evidence, heard)
 
 
 def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> None:
@@ -166,7 +166,7 @@ def _is_wrong(desk: Desk, attempt: Attempt, evidence: Evidence, heard: Hear) -> 
     """A validly signed message whose content is not this attempt's is a case and changes nothing."""
     wrong = evidence.wrong or _differing(attempt, evidence, heard)
     if wrong:
-        raise_wrong(desk, evidence, wrong)
+        raise_wrong(desk, evidence, heard, wrong)
     return bool(wrong)
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from oncepay.domain.attempt import Attempt, Call, Direction, Reason
 from oncepay.domain.capabilities import DAY, Capabilities
-from oncepay.domain.desk import Desk, in_doubt, outgoing, unsettled
+from oncepay.domain.desk import Desk, in_doubt, outgoing, reserved, unsettled
 from oncepay.domain.ids import ID_LENGTH, out_number
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
 
@@ -23,21 +23,31 @@ def money_in(desk: Desk, number: str) -> None:
     if attempt is None:
         return
     if _pays(desk.payment, attempt):
-        desk.set(
-            status=PaymentStatus.PAID,
-            paid_by=attempt.no,
-            paid_ms=desk.now_ms,
-            closing_ms=0,
-            closed_ms=0,
-            expired=False,
-        )
-        return
-    gone = sum(r.minor for r in desk.payment.refunds if r.of == attempt.no and r.status is not RefundStatus.FAILED)
-    if attempt.minor > gone:
+        pay(desk, attempt)
+    else:
+        send_back(desk, attempt)
+
+
+def pay(desk: Desk, attempt: Attempt) -> None:
+    """The payment is paid by this attempt."""
+    desk.set(
+        status=PaymentStatus.PAID,
+        paid_by=attempt.no,
+        paid_ms=desk.now_ms,
+        closing_ms=0,
+        closed_ms=0,
+        expired=False,
+    )
+
+
+def send_back(desk: Desk, attempt: Attempt) -> None:
+    """What is left of an attempt's money is surplus: a refund for it, which goes by itself."""
+    left = attempt.minor - reserved(desk.payment, attempt.no)
+    if left > 0:
         desk.add_refund(
             Refund(
                 refund_no=SURPLUS_MARK + attempt.no[ID_LENGTH:],
-                minor=attempt.minor - gone,
+                minor=left,
                 of=attempt.no,
                 created_ms=desk.now_ms,
                 origin=Origin.SURPLUS,

@@ -86,6 +86,6 @@ def changes(before: Payment, after: Payment) -> tuple[str, ...]:
             words.append(_DONE[refund.origin])
         elif refund.status is RefundStatus.FAILED:
             words.append("refund.failed")
-        elif was is None:
+        elif was is None or was.status is RefundStatus.FAILED:  # a person may have a failed one tried again
             words.append("refund.opened")
     return tuple(words)

@@ -167,6 +167,8 @@ class Engine:
         if change.cases:
             for case in change.cases:
                 log.warning("case.opened about=%s kind=%s text=%s", case.about, case.kind, case.text)
+        for act in change.acts:
+            log.info("case.handled case=%s verb=%s actor=%s number=%s", act.case_id, act.verb, act.actor, act.number)
         self.hub.wake(change.payment.id)
         if deliveries:
             self._tell(dressed)

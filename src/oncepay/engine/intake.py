@@ -3,7 +3,7 @@ number it speaks of, durable before it is acknowledged. No message can poison a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -116,6 +116,14 @@ async def keep(engine: Engine, payment_id: str, heard: Hear, error: Exception) -
     )
     await engine.ledger.keep_unapplied(row)
     await back_off(engine, payment_id, error)
+
+
+async def take_in_kept(engine: Engine, payment: Payment, kept: Sequence[UnappliedRow]) -> Payment:
+    """Try again what was kept. What is taken in now is kept no more; raises what the core still raises."""
+    for row in kept:
+        payment = await apply(engine, payment, msgspec.json.decode(row.body, type=Hear))
+        await engine.ledger.drop_unapplied(row.payment_id, row.key)
+    return payment
 
 
 async def back_off(engine: Engine, payment_id: str, error: Exception) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from oncepay.domain.attempt import Attempt, Direction, Status
+from oncepay.domain.change import Act, Step, Verb
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import steps
 from oncepay.engine.core import Engine
 from oncepay.engine.step import account_of, paused_until_ms
 from oncepay.ports import Page
+
+DONE: Final = {
+    Verb.QUERY: "queried",
+    Verb.CLOSE: "closed_at_channel",
+    Verb.CANCEL: "cancelled",
+    Verb.ACCEPT: "accepted",
+    Verb.REFUND: "refunded",
+    Verb.SETTLE: "settled",
+    Verb.RETRY: "retried",
+    Verb.NOTE: "noted",
+    Verb.RESOLVE: "resolved",
+}
 
 
 async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
@@ -30,6 +43,8 @@ async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
             "fact": row.fact,
             "words": row.words,
             "trade_no": row.trade_no,
+            "minor": row.minor,
+            "wrong": row.wrong,
         }
         for row in await ledger.evidence(payment.id)
     )
@@ -71,6 +86,7 @@ async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
         }
         for row in cases
     )
+    entries.extend(_of_act(act) for act in await ledger.payment_acts(payment.id))
     return sorted(entries, key=lambda entry: entry["at_ms"])  # stable: what came of one commit stays in order
 
 
@@ -97,6 +113,19 @@ def _of_attempt(attempt: Attempt) -> list[dict[str, Any]]:
     return found
 
 
+def _of_act(act: Act) -> dict[str, Any]:
+    return {
+        "at_ms": act.at_ms,
+        "what": f"case.{DONE[act.verb]}",
+        "case": f"case_{act.case_id}",
+        "actor": act.actor,
+        "reason": act.reason,
+        "evidence": act.evidence,
+        "attempt": f"att_{act.number}" if act.number else "",
+        "did": act.did,
+    }
+
+
 def explain(engine: Engine, payment: Payment) -> dict[str, Any]:
     """Why a payment is in its state, and what happens next and when. ``next``: every step that lies ahead, earliest
     first, in the order in which it will be done."""
@@ -105,17 +134,19 @@ def explain(engine: Engine, payment: Payment) -> dict[str, Any]:
     return {
         "status": payment.status.value,
         "why": [_why(payment), *(_why_attempt(attempt) for attempt in payment.attempts)],
-        "next": [
-            {
-                "what": step.kind.value,
-                "at_ms": step.at_ms,
-                "in_s": round((step.at_ms - now_ms) / 1000, 1),
-                "attempt": f"att_{step.number}" if step.number else None,
-                "why": step.why,
-                "paused_until_ms": paused_until_ms(engine, account_of(payment, step), step.kind) or None,
-            }
-            for step in ahead
-        ],
+        "next": [step_ahead(engine, payment, step, now_ms) for step in ahead],
+    }
+
+
+def step_ahead(engine: Engine, payment: Payment, step: Step, now_ms: int) -> dict[str, Any]:
+    """A step that will be done, for people. JSON types only."""
+    return {
+        "what": step.kind.value,
+        "at_ms": step.at_ms,
+        "in_s": round((step.at_ms - now_ms) / 1000, 1),
+        "attempt": f"att_{step.number}" if step.number else None,
+        "why": step.why,
+        "paused_until_ms": paused_until_ms(engine, account_of(payment, step), step.kind) or None,
     }
 
 

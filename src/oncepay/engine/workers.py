@@ -7,14 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-
-from oncepay.domain.change import Hear
 from oncepay.domain.errors import OncepayError, Unavailable
 from oncepay.domain.plan import plan
-from oncepay.engine.core import Engine, apply, log, month_of
+from oncepay.engine.core import Engine, log, month_of
 from oncepay.engine.deliver import Deliverer
-from oncepay.engine.intake import back_off
+from oncepay.engine.intake import back_off, take_in_kept
 from oncepay.engine.metrics import POISONED
 from oncepay.engine.step import account_of, paused_until_ms, run_due
 from oncepay.ports import Due, UnappliedRow
@@ -49,9 +46,7 @@ async def run_due_once(engine: Engine, *, limit: int = CLAIM_MAX) -> int:
 async def _bring_on(engine: Engine, due: Due, kept: list[UnappliedRow]) -> None:
     payment = due.payment
     try:
-        for row in kept:
-            payment = await apply(engine, payment, msgspec.json.decode(row.body, type=Hear))
-            await engine.ledger.drop_unapplied(row.payment_id, row.key)
+        payment = await take_in_kept(engine, payment, kept)
         payment = await run_due(engine, payment, budget_ms=engine.settings.lease_ms // 3)
         if payment.rev == due.payment.rev:
             await _give_back(engine, due)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta, Struct, UnsetType
 
 from oncepay.domain.attempt import Fact, Road, Status
+from oncepay.domain.change import Verb as Do
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
 
 PaymentId = Annotated[str, Meta(pattern="^pay_[0-9A-Z]{26}$")]
@@ -189,21 +190,6 @@ class Replayed(Struct, kw_only=True):
     replayed: int
 
 
-class CaseView(Struct, kw_only=True):
-    """What a person must look at."""
-
-    id: Annotated[str, Meta(pattern="^case_[0-9A-Z]{26}$")]
-    kind: str
-    status: Literal["open", "resolved"]
-    text: str
-    payment: PaymentId | None
-    opened_ms: int
-    due_ms: Annotated[Millis, Meta(description="When something happens by itself.")]
-    seen: Annotated[int, Meta(description="How often it came up.")]
-    note: Annotated[str, Meta(description="What was done.")]
-    data: dict[str, Any]
-
-
 class StoryEntry(Struct, kw_only=True):
     """Something that happened. Further members depend on ``what``."""
 
@@ -230,6 +216,68 @@ class Explained(Struct, kw_only=True):
     status: PaymentStatus
     why: list[str]
     next: list[StepAhead]
+
+
+class AtRisk(Struct, kw_only=True):
+    """The money that a case is about."""
+
+    minor: int
+    currency: str
+
+
+class CaseView(Struct, kw_only=True):
+    """What a person must look at."""
+
+    id: Annotated[str, Meta(pattern="^case_[0-9A-Z]{26}$")]
+    kind: str
+    status: Literal["open", "resolved"]
+    text: str
+    payment: PaymentId | None
+    opened_ms: int
+    age_ms: int
+    due_ms: Annotated[Millis, Meta(description="When something happens by itself.")]
+    by_itself: Annotated[str, Meta(description="What happens if nobody does anything.")]
+    next: Annotated[StepAhead | None, Meta(description="The next step for what it is about.")]
+    at_risk: AtRisk | None
+    seen: Annotated[int, Meta(description="How often it came up.")]
+    note: Annotated[str, Meta(description="What was done.")]
+    data: dict[str, Any]
+
+
+class EvidenceSeen(Struct, kw_only=True):
+    """What a channel said."""
+
+    at_ms: int
+    number: str
+    account: str
+    road: Road
+    fact: Fact
+    words: Annotated[str, Meta(description="The channel's own word.")]
+    minor: int | None
+    currency: str | None
+    trade_no: str
+    channel_ms: Millis
+    wrong: Annotated[str, Meta(description="Why it was not taken in, though it was believed.")]
+    digest: Annotated[str, Meta(description="Of the bytes of the message.")]
+
+
+class ActSeen(Struct, kw_only=True):
+    """What somebody did with a case."""
+
+    at_ms: int
+    verb: Do
+    actor: Annotated[str, Meta(description="`app:` and the app's id, and whoever acted for it; else an operator.")]
+    reason: str
+    evidence: Annotated[str, Meta(description="What the person went by.")]
+    attempt: str | None
+    did: Annotated[str, Meta(description="What came of it.")]
+
+
+class CaseSeen(CaseView, kw_only=True):
+    """A case with what channels said of what it is about, and what was done with it, oldest first."""
+
+    evidence: list[EvidenceSeen]
+    acts: list[ActSeen]
 
 
 class Timeline(Struct, kw_only=True):

@@ -14,6 +14,7 @@ from oncepay.domain.payment import IfPaid, PaymentStatus
 Number = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", max_length=64)]
 Minor = Annotated[int, Meta(ge=1, le=MINOR_MAX, description="Minor units: 8800 is 88.00 CNY.")]
 Millis = Annotated[int, Meta(ge=0, le=MINOR_MAX)]
+Text = Annotated[str, Meta(max_length=2000)]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Url = Annotated[
     str,
@@ -115,10 +116,34 @@ class ReplayDeliveries(Strict):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
 
 
-class ResolveCase(Strict):
-    """What was found and done."""
+class HandleCase(Strict):
+    """Why it is done, and who does it for the app. Both are kept for ever."""
 
-    note: Annotated[str, Meta(min_length=1, max_length=2000)]
+    reason: Annotated[Text, Meta(min_length=1)]
+    actor: Annotated[str, Meta(max_length=64, description="Whoever acts for the app.")] = ""
+
+
+class CloseCase(HandleCase):
+    """``cancel``: what was paid goes back, where the channel can do that."""
+
+    cancel: Annotated[bool, Meta(description="Also send back what was paid. Only where the channel can do that.")] = (
+        False
+    )
+
+
+class RefundCase(HandleCase):
+    """``minor``: how much it was, where the case does not say."""
+
+    minor: Annotated[Minor | UnsetType, Meta(description="How much it was, where the case does not say.")] = UNSET
+
+
+class StateCase(RefundCase):
+    """What shows what no channel has told us: at least one of ``evidence`` and ``trade_no``."""
+
+    evidence: Annotated[Text, Meta(description="What shows it: a statement, a transfer, a page of the console.")] = ""
+    trade_no: Annotated[
+        str, Meta(pattern=r"^[!-~]{0,64}$(?!\n)", max_length=64, description="The channel's own number.")
+    ] = ""
 
 
 # -- query strings -----------------------------------------------------------------------------------------------

@@ -8,12 +8,16 @@ import msgspec
 
 from oncepay.domain.attempt import Attempt
 from oncepay.domain.capabilities import Policy
+from oncepay.domain.change import Act
 from oncepay.domain.commands import why_unclosed
 from oncepay.domain.desk import unsettled
 from oncepay.domain.ids import refund_id
 from oncepay.domain.payment import Payment, Refund
 from oncepay.domain.snapshot import snapshot
-from oncepay.ports import CaseRow, DeliveryRow, Endpoint
+from oncepay.engine import cases
+from oncepay.engine.cases import Look
+from oncepay.engine.core import Engine
+from oncepay.ports import CaseRow, DeliveryRow, Endpoint, EvidenceRow
 
 
 def payment(stored: Payment) -> dict[str, Any]:
@@ -119,8 +123,10 @@ def delivery(row: DeliveryRow) -> dict[str, Any]:
     }
 
 
-def case(row: CaseRow) -> dict[str, Any]:
+def case(seen: Look) -> dict[str, Any]:
     """CaseView."""
+    row = seen.row
+    ahead_ms = seen.ahead["at_ms"] if seen.ahead else None
     return {
         "id": f"case_{row.id}",
         "kind": row.kind,
@@ -128,10 +134,54 @@ def case(row: CaseRow) -> dict[str, Any]:
         "text": row.text,
         "payment": f"pay_{row.payment_id}" if row.payment_id else None,
         "opened_ms": row.opened_ms,
-        "due_ms": row.due_ms or None,
+        "age_ms": seen.age_ms,
+        "due_ms": row.due_ms or ahead_ms,
+        "by_itself": seen.by_itself,
+        "next": seen.ahead,
+        "at_risk": {"minor": seen.minor, "currency": seen.currency} if seen.minor is not None else None,
         "seen": row.seen,
         "note": row.note,
         "data": row.data,
+    }
+
+
+async def case_seen(engine: Engine, row: CaseRow) -> dict[str, Any]:
+    """CaseSeen."""
+    (seen,) = await cases.look(engine, [row])
+    view = case(seen)
+    view["evidence"] = [evidence(known) for known in await cases.evidence(engine, row)]
+    view["acts"] = [act(done) for done in await engine.ledger.acts(row.id)]
+    return view
+
+
+def evidence(row: EvidenceRow) -> dict[str, Any]:
+    """EvidenceSeen."""
+    return {
+        "at_ms": row.at_ms,
+        "number": row.number,
+        "account": row.account,
+        "road": row.road,
+        "fact": row.fact,
+        "words": row.words,
+        "minor": row.minor,
+        "currency": row.currency,
+        "trade_no": row.trade_no,
+        "channel_ms": row.channel_ms or None,
+        "wrong": row.wrong,
+        "digest": row.digest,
+    }
+
+
+def act(done: Act) -> dict[str, Any]:
+    """ActSeen."""
+    return {
+        "at_ms": done.at_ms,
+        "verb": done.verb.value,
+        "actor": done.actor,
+        "reason": done.reason,
+        "evidence": done.evidence,
+        "attempt": f"att_{done.number}" if done.number else None,
+        "did": done.did,
     }
 
 

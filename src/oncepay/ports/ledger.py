@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from oncepay.domain.change import CaseOpened, Change
+from oncepay.domain.change import Act, CaseOpened, Change
 from oncepay.domain.payment import Payment
 from oncepay.ports.records import (
     App,
@@ -145,8 +145,20 @@ class Ledger(Protocol):
         """One case."""
         ...
 
-    async def resolve_case(self, case_id: str, note: str, at_ms: int) -> bool:
-        """Close a case; False when it was not open."""
+    async def resolve_case(self, act: Act) -> bool:
+        """Close a case with an act, its reason the case's note; False when it was not open: then nothing is written."""
+        ...
+
+    async def add_act(self, act: Act) -> bool:
+        """Record an act that changes nothing else; False when one of its id is there."""
+        ...
+
+    async def acts(self, case_id: str) -> list[Act]:
+        """What was done with a case, oldest first."""
+        ...
+
+    async def payment_acts(self, payment_id: str) -> list[Act]:
+        """What people did to a payment by its cases, oldest first."""
         ...
 
     # who there is

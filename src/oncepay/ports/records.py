@@ -27,6 +27,7 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     minor: int | None = None
     currency: str | None = None
     channel_ms: int = 0
+    wrong: str = ""  # why it was not taken in, though it was believed
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):

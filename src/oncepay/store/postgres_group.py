@@ -43,7 +43,7 @@ REPEATS_MAX: Final = 3
 PATIENCE_S: Final = 10.0  # how long an unknown commit is asked about before its callers hear that it is unknown
 ASK_AGAIN_S: Final = 0.1
 
-CHILDREN: Final = ("attempts", "credentials", "evidence", "raw", "events", "deliveries")
+CHILDREN: Final = ("attempts", "credentials", "evidence", "raw", "events", "deliveries", "acts")
 
 
 class Member(NamedTuple):
@@ -94,6 +94,7 @@ class Composer:
             for index, name in enumerate(CHILDREN, start=1):
                 add(name, [row for member in part for row in member.written[index]])
             add("cases", _cases(part))
+            add("resolved", sorted((*row, member.id) for member in part for row in member.written.resolved))
         add("marked", [rows.mark_row(mark) for mark in marks])
         names.append("answer_marked" if not part else "answer_made" if len(made) == len(part) else "answer_held")
         return self.text(tuple(names)), arguments

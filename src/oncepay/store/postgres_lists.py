@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from oncepay.domain.change import CaseOpened
+from oncepay.domain.change import Act, CaseOpened
 from oncepay.domain.ids import is_id, payment_id
 from oncepay.domain.payment import Payment
 from oncepay.ports import CaseRow, DeliveryRow, EventRow, EvidenceRow, Page
@@ -173,8 +173,26 @@ class Lists:
         found = await self._calls.read("read_case", id=case_id)
         return rows.case_of(tuple(found[0])) if found else None
 
-    async def resolve_case(self, case_id: str, note: str, at_ms: int) -> bool:
-        """Close a case; False when it was not open."""
-        rows.check_texts(note)
-        rows.check_ints(at_ms)
-        return bool(await self._calls.write("resolve_case", id=case_id, note=note))
+    async def resolve_case(self, act: Act) -> bool:
+        """Close a case with an act; False when it was not open."""
+        rows.check_act(act)
+        return bool(await self._calls.write("resolve_case", **_columns(act)))
+
+    async def add_act(self, act: Act) -> bool:
+        """Record an act that changes nothing else; False when it is there."""
+        rows.check_act(act)
+        return bool(await self._calls.write("add_act", **_columns(act)))
+
+    async def acts(self, case_id: str) -> list[Act]:
+        """What was done with a case, oldest first."""
+        return [rows.act_of(tuple(row)) for row in await self._calls.read("read_acts", case_id=case_id)]
+
+    async def payment_acts(self, payment_id: str) -> list[Act]:
+        """What people did to a payment by its cases, oldest first."""
+        found = await self._calls.read("read_acts_of_payment", payment_id=payment_id)
+        return [rows.act_of(tuple(row)) for row in found]
+
+
+def _columns(act: Act) -> dict[str, str | int]:
+    names = ("case_id", "id", "payment_id", "verb", "actor", "reason", "evidence", "number", "did", "at_ms")
+    return dict(zip(names, rows.act_row(act, act.payment_id), strict=True))

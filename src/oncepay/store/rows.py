@@ -1,4 +1,4 @@
-"""What a change is in columns, and back: shared by both databases. Column orders are those of the first migration.
+"""What a change is in columns, and back: shared by both databases. Column orders are those of the migrations.
 
 The payment's ``doc`` (the struct as JSON) is the truth; its other columns are for the guard, for lists and for what is
 due. ``due_ms`` lives only in its column: a query without news moves it and nothing else.
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from oncepay.domain.change import CaseOpened, Change
+from oncepay.domain.change import Act, CaseOpened, Change, Verb
 from oncepay.domain.errors import Invalid
 from oncepay.domain.ids import case_id
 from oncepay.domain.payment import Payment
@@ -36,11 +36,13 @@ class Written(NamedTuple):
     attempts       payment_id, no, app_id, account_id, direction, refund_no, created_ms, body
     credentials    payment_id, no, body
     evidence       payment_id, rev, no, attempt_no, account_id, road, fact, words, trade_no, minor, currency,
-                   channel_ms, channel_day, digest, at_ms
+                   channel_ms, channel_day, digest, at_ms, wrong
     raw            month, payment_id, rev, no, body
     events         payment_id, version, app_id, changes, data, at_ms
     deliveries     payment_id, version, endpoint_id, app_id, status, tries, due_ms, last
+    acts           case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms
     cases          id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms, seen, note, data
+    resolved       note, id: the cases that are closed with it
     =============  =========================================================================================
     """
 
@@ -51,7 +53,9 @@ class Written(NamedTuple):
     raw: list[Row]
     events: list[Row]
     deliveries: list[Row]
+    acts: list[Row]
     cases: list[Row]
+    resolved: list[Row]
 
 
 _NONE: Final[list[Row]] = []  # shared by all that have no rows of a kind; never appended to
@@ -69,7 +73,9 @@ def write(change: Change) -> Written:
             [(change.raw.month, payment.id, payment.rev, 0, change.raw.body)] if change.raw is not None else _NONE,
             event_rows(change) if change.event is not None else _NONE,
             delivery_rows(change) if change.deliveries else _NONE,
+            [act_row(act, payment.id) for act in change.acts] if change.acts else _NONE,
             [case_row(case, change.at_ms, payment) for case in change.cases] if change.cases else _NONE,
+            [(act.reason, act.case_id) for act in change.acts if act.resolves] if change.acts else _NONE,
         )
     except UnicodeEncodeError as error:
         raise Invalid("a text holds half of a surrogate pair", payment=payment.id) from error
@@ -99,10 +105,10 @@ def evidence_rows(change: Change) -> list[Row]:
     rows = []
     for no, e in enumerate(change.evidence):
         attempt = p.attempt(e.number)
-        account = attempt.account if attempt is not None else ""
+        account = e.account or (attempt.account if attempt is not None else "")
         rows.append((
             p.id, p.rev, no, e.number, account, e.road.value, e.fact.value, e.words, e.trade_no, e.minor, e.currency,
-            e.channel_ms, e.channel_day, of_message or digest(_encode(e)), change.at_ms,
+            e.channel_ms, e.channel_day, of_message or digest(_encode(e)), change.at_ms, e.wrong,
         ))  # fmt: skip
     return rows
 
@@ -133,6 +139,14 @@ def case_row(case: CaseOpened, at_ms: int, payment: Payment | None = None) -> Ro
     )  # fmt: skip
 
 
+def act_row(act: Act, payment_id: str) -> Row:
+    """The columns of an act. ``payment_id``: of the payment that it touched, "" for none."""
+    return (
+        act.case_id, act.id, payment_id, act.verb.value, act.actor, act.reason, act.evidence, act.number, act.did,
+        act.at_ms,
+    )  # fmt: skip
+
+
 def mark_row(mark: DeliveryMark) -> Row:
     """status, tries, due_ms, last, payment_id, version, endpoint_id."""
     return (mark.status, mark.tries, mark.due_ms, mark.last, mark.payment_id, mark.version, mark.endpoint_id)
@@ -156,7 +170,7 @@ def check(change: Change) -> None:
         raise Invalid(f"revision {p.rev} does not follow {change.rev}", payment=p.id)
     texts = [p.id, p.app, p.order_no, p.currency, p.subject, change.change_id]
     numbers = [p.minor, p.created_ms, p.rev, p.version, change.due_ms or 0, change.at_ms]
-    if change.evidence or change.event is not None or change.cases:
+    if change.evidence or change.event is not None or change.cases or change.acts:
         _news(change, texts, numbers)
     if change.drafted or change.credential is not None or change.deliveries or change.raw is not None:
         _errands(change, texts, numbers)
@@ -191,7 +205,7 @@ def check_mark(mark: DeliveryMark) -> None:
 def _news(change: Change, texts: list[str], numbers: list[int]) -> None:
     """What of the core's own output becomes a column (texts within JSON are escaped there)."""
     for e in change.evidence:
-        texts += (e.number, e.words, e.trade_no, e.currency or "")
+        texts += (e.number, e.words, e.trade_no, e.currency or "", e.wrong, e.account)
         numbers += (e.minor or 0, e.channel_ms, e.channel_day)
     if change.event is not None:
         texts += change.event.changes
@@ -199,6 +213,19 @@ def _news(change: Change, texts: list[str], numbers: list[int]) -> None:
     for c in change.cases:
         texts += (c.about, c.kind, c.text, c.payment_id, c.account)
         numbers.append(c.due_ms)
+    for act in change.acts:
+        texts += _texts_of(act)
+        numbers.append(act.at_ms)
+
+
+def check_act(act: Act) -> None:
+    """Refuse an act that a database cannot hold. Raises Invalid."""
+    check_texts(*_texts_of(act))
+    check_ints(act.at_ms)
+
+
+def _texts_of(act: Act) -> tuple[str, ...]:
+    return (act.case_id, act.id, act.payment_id, act.actor, act.reason, act.evidence, act.number, act.did)
 
 
 def _errands(change: Change, texts: list[str], numbers: list[int]) -> None:
@@ -225,11 +252,13 @@ def payment_of(doc: str | bytes) -> Payment:
 
 def evidence_of(row: Row) -> EvidenceRow:
     """From payment_id, rev, no, attempt_no, account_id, road, fact, words, trade_no, minor, currency, channel_ms,
-    digest, at_ms."""
-    payment_id, rev, no, number, account, road, fact, words, trade_no, minor, currency, channel_ms, hash_, at_ms = row
+    digest, at_ms, wrong."""
+    (payment_id, rev, no, number, account, road, fact, words, trade_no, minor, currency, channel_ms, hash_, at_ms,
+     wrong) = row  # fmt: skip
     return EvidenceRow(
         payment_id=payment_id, rev=rev, no=no, number=number, account=account, road=road, fact=fact, words=words,
         trade_no=trade_no, minor=minor, currency=currency, channel_ms=channel_ms, digest=hash_, at_ms=at_ms,
+        wrong=wrong,
     )  # fmt: skip
 
 
@@ -257,6 +286,15 @@ def case_of(row: Row) -> CaseRow:
     return CaseRow(
         id=id_, kind=kind, status=status, text=text, payment_id=payment_id, account=account, app=app,
         opened_ms=opened_ms, due_ms=due_ms, seen=seen, note=note, data=_decode_any(data),
+    )  # fmt: skip
+
+
+def act_of(row: Row) -> Act:
+    """From the columns of ``act``."""
+    case_id_, id_, payment_id, verb, actor, reason, evidence, number, did, at_ms = row
+    return Act(
+        id=id_, case_id=case_id_, payment_id=payment_id, verb=Verb(verb), actor=actor, reason=reason,
+        evidence=evidence, number=number, did=did, at_ms=at_ms,
     )  # fmt: skip
 
 

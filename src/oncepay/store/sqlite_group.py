@@ -37,7 +37,7 @@ class GroupWriter:
             sql[name]
             for name in (
                 "insert_attempt", "write_credential", "insert_evidence", "insert_raw", "insert_event",
-                "insert_delivery", "raise_case",
+                "insert_delivery", "insert_act", "raise_case", "resolve_case",
             )
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oncepay.domain.change import CaseOpened
+from oncepay.domain.change import Act, CaseOpened
 from oncepay.domain.ids import case_id, payment_id
 from oncepay.domain.payment import Payment
 from oncepay.ports import CaseRow, DeliveryRow, EventRow, EvidenceRow, Page
@@ -117,10 +117,28 @@ class Lists(Base):
         found = self._read("read_case", (case_id,))
         return rows.case_of(found[0]) if found else None
 
-    async def resolve_case(self, case_id: str, note: str, at_ms: int) -> bool:  # noqa: ARG002 - the port's
-        """Close a case; False when it was not open."""
-        rows.check_texts(case_id, note)
-        return bool(await self._write(lambda: self._run("resolve_case", {"id": case_id, "note": note})))
+    async def resolve_case(self, act: Act) -> bool:
+        """Close a case with an act; False when it was not open."""
+        rows.check_act(act)
+
+        def work() -> bool:
+            closed = self._run("resolve_case", (act.reason, act.case_id))
+            return bool(closed and self._run("insert_act", rows.act_row(act, act.payment_id)))
+
+        return await self._write(work)
+
+    async def add_act(self, act: Act) -> bool:
+        """Record an act that changes nothing else; False when it is there."""
+        rows.check_act(act)
+        return bool(await self._write(lambda: self._run("insert_act", rows.act_row(act, act.payment_id))))
+
+    async def acts(self, case_id: str) -> list[Act]:
+        """What was done with a case, oldest first."""
+        return [rows.act_of(row) for row in self._read("list_acts", (case_id,))]
+
+    async def payment_acts(self, payment_id: str) -> list[Act]:
+        """What people did to a payment by its cases, oldest first."""
+        return [rows.act_of(row) for row in self._read("list_payment_acts", (payment_id,))]
 
 
 def delivery_choice(

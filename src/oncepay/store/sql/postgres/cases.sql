@@ -51,9 +51,38 @@ SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms
  WHERE id = :id;
 
 -- name: resolve_case
--- Close a case, if it is open. Key cases_pkey.
-UPDATE cases
-   SET status = 'resolved', note = :note, due_ms = 0
- WHERE id = :id
-   AND status = 'open'
+-- Close a case, if it is open, and record who did. Key cases_pkey, act_pkey.
+WITH resolved AS (
+  UPDATE cases
+     SET status = 'resolved', note = :reason, due_ms = 0
+   WHERE id = :case_id
+     AND status = 'open'
+  RETURNING id
+)
+INSERT INTO act (case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms)
+SELECT id, :id::text, :payment_id::text, :verb::text, :actor::text, :reason::text, :evidence::text, :number::text,
+       :did::text, :at_ms::bigint
+  FROM resolved
 RETURNING id;
+
+-- name: add_act
+-- What was done with a case without changing a payment. Said twice, it stands once. Key act_pkey.
+INSERT INTO act (case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms)
+VALUES (:case_id, :id, :payment_id, :verb, :actor, :reason, :evidence, :number, :did, :at_ms)
+    ON CONFLICT (case_id, id) DO NOTHING
+RETURNING id;
+
+-- name: read_acts
+-- What was done with a case, oldest first. Key act_pkey.
+SELECT case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms
+  FROM act
+ WHERE case_id = :case_id
+ ORDER BY at_ms, id;
+
+-- name: read_acts_of_payment
+-- What people did to a payment by its cases, oldest first. Index act_payment.
+SELECT case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms
+  FROM act
+ WHERE payment_id = :payment_id
+   AND payment_id <> ''
+ ORDER BY at_ms, id;

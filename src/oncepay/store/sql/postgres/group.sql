@@ -80,13 +80,13 @@ credentials AS (
 -- Facts, for ever. Keyed by the revision they made, which nobody else can have made. Key evidence_pkey.
 evidence AS (
   INSERT INTO evidence (payment_id, rev, no, attempt_no, account_id, road, fact, words, trade_no, minor, currency,
-                        channel_ms, channel_day, digest, at_ms)
+                        channel_ms, channel_day, digest, at_ms, wrong)
   SELECT c.*
     FROM unnest(:evidence_payment::text[], :evidence_rev::bigint[], :evidence_no::bigint[], :evidence_attempt::text[],
                 :evidence_account::text[], :evidence_road::text[], :evidence_fact::text[], :evidence_words::text[],
                 :evidence_trade::text[], :evidence_minor::bigint[], :evidence_currency::text[],
                 :evidence_channel_ms::bigint[], :evidence_channel_day::bigint[], :evidence_digest::text[],
-                :evidence_at::bigint[]) AS c(payment_id, rev, no)
+                :evidence_at::bigint[], :evidence_wrong::text[]) AS c(payment_id, rev, no)
    WHERE (c.payment_id IN (SELECT id FROM won)) IS TRUE
    ORDER BY c.payment_id COLLATE "C", c.rev, c.no
 )
@@ -125,6 +125,18 @@ deliveries AS (
    ORDER BY c.payment_id COLLATE "C", c.version, c.endpoint_id
 )
 
+-- name: acts
+-- What people did with cases. Key act_pkey.
+acts AS (
+  INSERT INTO act (case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms)
+  SELECT c.*
+    FROM unnest(:acts_case::text[], :acts_id::text[], :acts_payment::text[], :acts_verb::text[], :acts_actor::text[],
+                :acts_reason::text[], :acts_evidence::text[], :acts_number::text[], :acts_did::text[],
+                :acts_at::bigint[]) AS c(case_id, id, payment_id)
+   WHERE (c.payment_id IN (SELECT id FROM won)) IS TRUE
+   ORDER BY c.case_id COLLATE "C", c.id COLLATE "C"
+)
+
 -- name: cases
 -- Cases, the one thing that two payments may raise together (a paused account). Sorted by their own key and written
 -- after everything that is held, so that waiting for another group's case closes no circle. Raised again, an open case
@@ -149,6 +161,18 @@ cases AS (
          due_ms = CASE cases.status WHEN 'open' THEN cases.due_ms ELSE excluded.due_ms END,
          note = CASE cases.status WHEN 'open' THEN cases.note ELSE '' END,
          data = CASE cases.status WHEN 'open' THEN cases.data ELSE excluded.data END
+)
+
+-- name: resolved
+-- Cases that are closed with what was done. Of the payment's own: nobody else raises or closes them in this group, and a
+-- change never closes a case that it raises. Key cases_pkey.
+resolved AS (
+  UPDATE cases
+     SET status = 'resolved', note = c.note, due_ms = 0
+    FROM unnest(:resolved_note::text[], :resolved_id::text[], :resolved_by::text[]) AS c(note, id, closed_by)
+   WHERE cases.id = c.id
+     AND cases.status = 'open'
+     AND (c.closed_by IN (SELECT id FROM won)) IS TRUE
 )
 
 -- name: answer_made

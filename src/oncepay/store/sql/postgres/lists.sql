@@ -50,7 +50,7 @@ SELECT payment_id, version, app_id, changes, data, at_ms
 -- name: read_evidence
 -- All evidence of a payment, oldest first. Key evidence_pkey.
 SELECT payment_id, rev, no, attempt_no, account_id, road, fact, words, trade_no, minor, currency, channel_ms, digest,
-       at_ms
+       at_ms, wrong
   FROM evidence
  WHERE payment_id = :payment_id
  ORDER BY rev, no;

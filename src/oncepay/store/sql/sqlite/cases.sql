@@ -52,6 +52,27 @@ SELECT id, payment_id, account_id, app_id, kind, status, text, opened_ms, due_ms
 -- name: resolve_case
 -- A person has looked, and nothing more happens by itself. Nothing changes when it was not open.
 UPDATE cases
-   SET status = 'resolved', note = :note, due_ms = 0
- WHERE id = :id
+   SET status = 'resolved', note = ?1, due_ms = 0
+ WHERE id = ?2
    AND status = 'open';
+
+-- name: insert_act
+-- What a person did with a case. Said twice, it stands once.
+INSERT INTO act (case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (case_id, id) DO NOTHING;
+
+-- name: list_acts
+-- What was done with a case, oldest first, by primary key.
+SELECT case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms
+  FROM act
+ WHERE case_id = ?1
+ ORDER BY at_ms, id;
+
+-- name: list_payment_acts
+-- What people did to a payment by its cases, oldest first, through index act_payment.
+SELECT case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_ms
+  FROM act
+ WHERE payment_id = ?1
+   AND payment_id <> ''
+ ORDER BY at_ms, id;

@@ -1,8 +1,8 @@
 -- name: insert_evidence
 -- A fact, for ever. Its key holds the revision, so that no two changes can meet in it.
 INSERT INTO evidence (payment_id, rev, no, attempt_no, account_id, road, fact, words, trade_no, minor, currency,
-                      channel_ms, channel_day, digest, at_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                      channel_ms, channel_day, digest, at_ms, wrong)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_raw
 -- The bytes behind the facts, until their month is dropped.
@@ -12,7 +12,7 @@ VALUES (?, ?, ?, ?, ?);
 -- name: list_evidence
 -- Everything channels said of a payment, oldest first, by primary key.
 SELECT payment_id, rev, no, attempt_no, account_id, road, fact, words, trade_no, minor, currency, channel_ms, digest,
-       at_ms
+       at_ms, wrong
   FROM evidence
  WHERE payment_id = ?1
  ORDER BY rev, no;
