@@ -177,7 +177,6 @@ def requests_repeat_themselves(subject: Subject) -> None:
                 if again is not None:
                     same = subject.kit.instruction(again) == said
                     subject.require(same, where, "sent again, it says something else", subject.kit.instruction(again))
-
     for odd in ODD_SUFFIXES:
         about = subject.story.about(Call.QUERY, Fact.PENDING, "")
         adopted = msgspec.structs.replace(about.attempt, no=PAYMENT_ID + odd)
