@@ -112,7 +112,7 @@ class AlipayKit(ChannelKit):
             case Call.CANCEL, (Fact.ABSENT | Fact.OVER | Fact.MOVED):
                 action = {Fact.OVER: {"action": "close"}, Fact.MOVED: {"action": "refund"}}.get(about.fact, {})
                 return self._done(**trade, retry_flag="N", **action)
-            case Call.REFUND, Fact.MOVED:  # all that went back so far of the trade, and no number of the refund's
+            case Call.REFUND, Fact.PENDING:  # all that went back so far of the trade, and no number of the refund's
                 return self._done(**trade, fund_change="Y", refund_fee="88.00")
             case Call.REFUND, Fact.OVER:
                 return self._failed("ACQ.REFUND_AMT_NOT_EQUAL_TOTAL")

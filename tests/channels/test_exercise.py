@@ -83,6 +83,7 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
         (doing(build=changing(url="https://desk.example/")), "is not in it"),
         (doing(build=changing(body=b"")), "neither of ['88.00', '8800'] is in it"),
         (doing(build=changing(headers=())), "nothing of the account's identity"),
+        (doing(build=desk.unquoted), "it cannot be sent: not a URL"),
         (doing(build=changing(url="/orders")), "it cannot be sent: not a URL"),
         (doing(build=changing(headers=(("a", "b\r\nc: d"),))), "it cannot be sent: a character in a"),
     ],

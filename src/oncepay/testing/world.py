@@ -23,8 +23,8 @@ CAPABILITIES: Final = Capabilities(
     refund_retry_at_ms=(1 * H, 6 * H),
 )
 # How the first attempt comes about. ``call``: its code comes by a call, again and again. ``page``: without asking the
-# channel, which knows of it when a payer opens it. ``form``: the same at a channel that cannot close. ``once``: its code
-# is told once. The second attempt is always by a call, at a channel that closes.
+# channel, which knows of it when a payer opens it. ``form``: the same at a channel that cannot close. ``once``: its
+# code is told once. The second attempt is always by a call, at a channel that closes.
 _WITHOUT_CALL: Final = {"a": Method(credential="url", made_by_call=False), "b": Method(credential="qr")}
 _TOLD_ONCE: Final = {"a": Method(credential="qr", renewable=False), "b": Method(credential="qr")}
 WAYS: Final = {
