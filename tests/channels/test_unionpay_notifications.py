@@ -246,7 +246,7 @@ def test_a_field_that_swallows_its_neighbour_is_refused() -> None:
     """The signed text is the same, and so is the signature: without care, the amount would be gone."""
     names = sorted(name for name in GOOD if name != "signature")
     for first, second in pairwise(names):
-        assert "swallow" in why(heard(swallowed(GOOD, first, second)))
+        assert "swallows" in why(heard(swallowed(GOOD, first, second)))
 
 
 def test_a_field_that_is_spat_out_by_another_is_refused() -> None:

@@ -76,6 +76,7 @@ def test_a_chain_of_our_own() -> None:
         (CERTIFICATES["unionpay_sign_cert_pem"], OURS, "issued by somebody else"),
         (leaf(), ACCOUNT, "issued by somebody else"),
         (leaf(issuer_key=ROOT_KEY), OURS, "issued by somebody else"),  # it only says that it is under the middle one
+        (leaf(issuer="Other"), OURS, "issued by somebody else"),  # by the middle one's key, and in another's name
         (leaf(issuer="Root", issuer_key=ROOT_KEY), OURS, "issued by somebody else"),  # the root signs no leaves
         (leaf(UNIONPAY_NAME, issuer=UNIONPAY_NAME, issuer_key=UNIONPAY_KEY), OURS, "issued by somebody else"),
         (leaf("041@1@Some Other Company@2"), OURS, "somebody else's: 'Some Other Company'"),
