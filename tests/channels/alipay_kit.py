@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from oncepay.channels.alipay import Alipay
 from oncepay.domain.attempt import Attempt, Call, Direction
+from oncepay.domain.change import Evidence
 from oncepay.ports import Account, Answer, Answered, Channel, Notice, Read, Refused
 
 VECTORS: Final[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "alipay.json").read_text())
@@ -48,6 +49,7 @@ ACCOUNT: Final = Account(
 )
 CERTIFIED: Final = msgspec.structs.replace(
     ACCOUNT,
+    id="ali-certified",
     settings={
         "app_cert": CERTIFICATES["app_cert_pem"],
         "alipay_cert": CERTIFICATES["alipay_cert_pem"] + CERTIFICATES["issuing_ca_pem"],
@@ -157,6 +159,12 @@ def read(call: Call, answer: Answer, attempt: Attempt | None = None, *, to: Acco
     return CHANNEL.read(call, answer, attempt, to, now_ms=NOW_MS, nonce=NONCE)
 
 
+def evidence(call: Call, answer: Answer, attempt: Attempt | None = None) -> Evidence:
+    """As ``read``, what it says."""
+    (found,) = read(call, answer, attempt).evidence
+    return found
+
+
 TRADE: Final = {
     "out_trade_no": NO,
     "trade_no": TRADE_NO,
@@ -169,7 +177,6 @@ REFUND: Final = {
     "trade_no": TRADE_NO,
     "fund_change": "Y",
     "refund_fee": "8.88",
-    "gmt_refund_pay": "2026-03-02 10:05:12",
 }
 REFUND_QUERY: Final = {
     "out_trade_no": NO,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from oncepay.channels import registry
+from oncepay.channels import registry, texts
+from oncepay.channels.alipay import codes as alipay_codes
+from oncepay.channels.alipay import wire as alipay_wire
 from oncepay.channels.wechat import WechatPay
+from oncepay.channels.wechat import codes as wechat_codes
+from oncepay.channels.wechat import wire as wechat_wire
 from oncepay.domain.errors import MethodUnknown
 from oncepay.ports import Channel
 
@@ -54,6 +59,13 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
     code = "import sys, oncepay.channels.registry as r; r.known(); print('oncepay.channels.wechat' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_examples_hold() -> None:
+    for module in (texts, alipay_codes, alipay_wire, wechat_codes, wechat_wire):
+        result = doctest.testmod(module)
+        assert result.attempted > 0
+        assert result.failed == 0
 
 
 def test_what_alipay_can_do() -> None:

@@ -15,7 +15,7 @@ from oncepay.channels.unionpay import requests, wire
 from oncepay.channels.unionpay.wire import read_form, read_plain
 from oncepay.domain.attempt import Call, Fact
 from oncepay.ports import Answered, Notice, Read, Refused
-from tests.channels.test_wechat_mutations import changed
+from oncepay.testing.conformance.hostile import changed
 from tests.channels.unionpay_kit import (
     ACCOUNT,
     CHANNEL,

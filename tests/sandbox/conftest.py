@@ -35,8 +35,8 @@ def unionpay(unionpay_drawn: bytes) -> unionpay_keys.KeyFile:
 
 @pytest.fixture
 async def sandbox(keys: KeyFile, unionpay: unionpay_keys.KeyFile) -> AsyncIterator[Sandbox]:
-    drawn = alipay_vectors.vector_keys()
-    async with Sandbox(seed=1, keys=keys, alipay_keys=drawn, unionpay_keys=unionpay) as sandbox:
+    alipay = alipay_vectors.vector_keys()
+    async with Sandbox(seed=1, keys=keys, alipay_keys=alipay, unionpay_keys=unionpay) as sandbox:
         yield sandbox
 
 

@@ -105,6 +105,13 @@ async def test_a_rule_may_mean_one_number_and_one_call(sandbox: Sandbox, shop: S
     assert [(await shop.query(number, at)).code for number in (NUMBER, "RF000001", "RF000001")][1:] == ["04", "00"]
 
 
+async def test_a_rule_may_mean_the_payment_that_is_refunded(sandbox: Sandbox, shop: Shop) -> None:
+    query_ids = [sandbox.pay_for({"form": shop.form(f"{NUMBER}{n}")})["transaction_id"] for n in range(2)]
+    sandbox.faults.replace({"on": {"answer_03": {"number": f"{NUMBER}1"}}})
+    codes = [(await shop.refund(f"RF00000{n}", query_id, 1)).code for n, query_id in enumerate(query_ids)]
+    assert codes == ["00", "03"]
+
+
 async def test_a_browser_meets_faults_as_pages(sandbox: Sandbox, shop: Shop) -> None:
     once(sandbox, "answer_03", call="open")
     status, _, page = await shop.open(shop.form(NUMBER))

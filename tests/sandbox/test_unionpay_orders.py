@@ -1,5 +1,7 @@
 """Payments at UnionPay: a form, a tn, a QR code; tried, failed, paid, too late; and what a query says of it."""
 
+import base64
+import hashlib
 import html
 import re
 from typing import Any
@@ -47,6 +49,38 @@ async def test_a_form_leads_to_a_cashier_and_is_paid_there(sandbox: Sandbox, sho
     [row] = sandbox.books(NUMBER)
     assert (row.channel, row.state, row.amount, row.paid, row.refunded) == ("unionpay", "SUCCESS", 8888, 8888, 0)
     assert (row.method, row.transaction_id, row.attach) == ("front", notice["queryId"], "cGF5MDAwMQ==")
+
+
+async def test_the_one_script_is_allowed_by_its_hash(sandbox: Sandbox, shop: Shop) -> None:
+    _, cashier, _ = await shop.open(form := shop.form(NUMBER, orderDesc="<b>tea</b>"))
+    sandbox.pay_for({"form": form})
+    async with shop.session.get(f"{cashier}/return") as page:
+        text, policy = await page.text(), page.headers["Content-Security-Policy"]
+    [script] = re.findall(r"<script>(.*?)</script>", text)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy
+    async with shop.session.get(cashier) as page:
+        assert "&lt;b&gt;tea&lt;/b&gt;" in await page.text()
+        assert "script-src" not in page.headers["Content-Security-Policy"]
+
+
+async def test_people_find_their_way(sandbox: Sandbox, shop: Shop) -> None:
+    await shop.qr(NUMBER)
+    async with shop.session.get(sandbox.base_url) as page:
+        [link] = re.findall(r'href="(/unionpay/cashier/\w+)"', await page.text())
+    async with shop.session.get(f"{sandbox.base_url}{link}") as page:
+        assert f'src="{link}/qr.svg"' in await page.text()
+    async with shop.session.get(f"{sandbox.base_url}{link}/qr.svg") as picture:
+        assert picture.content_type == "image/svg+xml"
+    for missing in (f"{link}/qr.gif", "/unionpay/cashier/nothing"):
+        async with shop.session.get(f"{sandbox.base_url}{missing}") as page:
+            assert page.status == 404
+    async with shop.session.get(f"{sandbox.base_url}{link}/return", allow_redirects=False) as page:
+        assert page.status == 303  # nothing to bring back
+    async with shop.session.post(f"{sandbox.base_url}{link}/pay") as page:
+        assert page.status == 200
+    async with shop.session.post(f"{sandbox.base_url}{link}/pay") as page:
+        assert (page.status, "this order is paid" in await page.text()) == (409, True)
 
 
 async def test_a_declined_card_is_told_to_nobody_and_another_may_pay(
@@ -98,6 +132,9 @@ async def test_an_app_gets_a_tn_and_the_same_one_again(sandbox: Sandbox, shop: S
     assert first.fields["tn"] == again.fields["tn"]
     assert sandbox.pay_for({"tn": first.fields["tn"]})["amount"] == 8888
     assert (await shop.call("app_url", fields)).code == "12"
+    await shop.call("app_url", late := shop.payment("PC20260301000002"))
+    sandbox.advance(900)
+    assert (await shop.call("app_url", late)).code == "30"
 
 
 async def test_a_qr_code_is_paid_by_what_it_says(sandbox: Sandbox, shop: Shop, receiver: Receiver) -> None:
@@ -211,6 +248,7 @@ async def test_a_script_opens_and_pays_a_form_in_one(sandbox: Sandbox, shop: Sho
 
     status, failed = await pay(fail="61")
     assert (status, failed["state"], failed["return"]) == (200, "FAILED", None)
+    assert (await pay(fail="00"))[1]["error"] == "fail_invalid"
     status, paid = await pay()
     assert (status, paid["state"], paid["amount"], paid["number"]) == (200, "SUCCESS", 8888, NUMBER)
     brought = paid["return"]

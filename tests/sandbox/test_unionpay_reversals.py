@@ -104,6 +104,15 @@ async def test_an_empty_balance_refuses_without_a_record(sandbox: Sandbox, shop:
     assert (await shop.refund("RF000002", query_id, 2)).code == "64"
 
 
+async def test_a_failed_refund_leaves_the_balance_as_it_was(sandbox: Sandbox, shop: Shop) -> None:
+    query_id = await paid(sandbox, shop)
+    sandbox.switches.balance_fen = -4000
+    sandbox.faults.replace({"once": [{"fault": "refund_closed"}]})
+    assert [(await shop.refund(f"RF00000{n}", query_id, 4500)).code for n in range(2)] == ["00", "36"]
+    await later(sandbox, 2)
+    assert (await shop.refund("RF000002", query_id, 4500)).code == "00"
+
+
 async def test_refunds_have_their_window(sandbox: Sandbox, shop: Shop) -> None:
     query_id = await paid(sandbox, shop)
     sandbox.advance(334 * 86400 - 60)

@@ -110,6 +110,8 @@ async def test_a_signature_must_be_the_merchants(sandbox: Sandbox, shop: Shop) -
 async def test_empty_fields_are_not_there(shop: Shop) -> None:
     fields = {**shop.signed(shop.payment(NUMBER)), "customerInfo": ""}
     assert (await shop.post(APP, fields)).code == "00"
+    missing = {**shop.signed(shop.payment(NUMBER, 1, orderId="")), "orderId": ""}
+    assert (await shop.post(APP, missing)).code == "13"
 
 
 @pytest.mark.parametrize(

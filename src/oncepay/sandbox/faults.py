@@ -84,6 +84,16 @@ MENU: Final = {
     "bill_row_extra": ("bill", "a payment nobody knows added"),
     "bill_amount_wrong": ("bill", "one fen more on a row of `number` (or the first)"),
 }
+# What all vendors know, in the order in which it strikes: instead of the call, or instead of its answer.
+BEFORE: Final = (
+    "drop_before", "refused_401", "refused_403", "system_error", "http_500", "http_502", "http_503", "http_429",
+)  # fmt: skip
+AFTER: Final = (
+    "drop_after", "system_error_after", "http_500_after", "http_502_after", "http_503_after", "http_429_after", "slow",
+    "slow_drip", "garbage", "truncated",
+)  # fmt: skip
+# Those that the server, not a vendor, carries out: they concern the connection.
+WIRE: Final = frozenset(("drop_before", "drop_after", "slow", "slow_drip", "garbage", "truncated"))
 CALLS: Final = frozenset(
     (
         "prepay",

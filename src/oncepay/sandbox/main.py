@@ -46,7 +46,7 @@ from oncepay.sandbox.clock import Clock
 from oncepay.sandbox.faults import Faults
 from oncepay.sandbox.journal import Journal
 from oncepay.sandbox.switches import Switches
-from oncepay.sandbox.unionpay.keys import KeyFile as UnionPayKeys
+from oncepay.sandbox.unionpay import keys as unionpay
 from oncepay.sandbox.unionpay.vendor import UnionPay
 from oncepay.sandbox.vendor import Ground, Refused, Row, Vendor
 from oncepay.sandbox.wechat.keys import KeyFile
@@ -63,8 +63,7 @@ class Sandbox:
     home: where keys, sandbox.json and the journal live; None keeps everything in memory.
     clock: the real time, epoch seconds; the sandbox's own is this plus what it was advanced.
     seed: makes nonces, numbers and fault rates repeatable; RSA keys are always fresh.
-    keys, alipay_keys: WeChat Pay's and Alipay's keys, fixed instead of generated.
-    keys: WeChat Pay's keys, fixed instead of generated. unionpay_keys: UnionPay's.
+    keys, alipay_keys, unionpay_keys: WeChat Pay's, Alipay's and UnionPay's keys, fixed instead of generated.
     public_url: how the outside reaches it, when that is not the listening address.
     """
 
@@ -78,7 +77,7 @@ class Sandbox:
         seed: int | None = None,
         keys: KeyFile | None = None,
         alipay_keys: alipay.KeyFile | None = None,
-        unionpay_keys: UnionPayKeys | None = None,
+        unionpay_keys: unionpay.KeyFile | None = None,
         switches: Switches | None = None,
         public_url: str | None = None,
         journal: bool = True,
@@ -97,7 +96,7 @@ class Sandbox:
         self.base_url = ""
         self.wechat = WechatPay(self._ground("wechat"), keys or self._kept_keys("wechat", KeyFile))
         self.alipay = Alipay(self._ground("alipay"), alipay_keys or self._kept_keys("alipay", alipay.KeyFile))
-        kept_keys = unionpay_keys or self._kept_keys("unionpay", UnionPayKeys)
+        kept_keys = unionpay_keys or self._kept_keys("unionpay", unionpay.KeyFile)
         self.unionpay = UnionPay(self._ground("unionpay"), kept_keys)
         vendors: tuple[Vendor, ...] = (self.wechat, self.alipay, self.unionpay)
         self.vendors = {vendor.name: vendor for vendor in vendors}
@@ -287,7 +286,9 @@ async def serve(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line of ``python -m oncepay.sandbox``."""
-    parser = argparse.ArgumentParser("oncepay sandbox", description="Payment vendors, played on loopback.")
+    parser = argparse.ArgumentParser(
+        "oncepay sandbox", description="WeChat Pay, Alipay and UnionPay, played on loopback."
+    )
     parser.add_argument("--listen", default=f"127.0.0.1:{PORT}", metavar="HOST:PORT")
     parser.add_argument("--home", default="sandbox", type=Path, help="keys, sandbox.json, orders")
     parser.add_argument("--seed", type=int, help="make fault rates repeatable")

@@ -8,15 +8,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from oncepay.sandbox.clock import Clock
-from oncepay.sandbox.faults import ChannelFaults, Rule
-from oncepay.sandbox.journal import Journal
+from oncepay.sandbox.faults import Rule
 from oncepay.sandbox.post import Poster
-from oncepay.sandbox.switches import Switches
+
+if TYPE_CHECKING:
+    from oncepay.sandbox.vendor import Ground
 
 log = logging.getLogger(__name__)
 
@@ -51,19 +51,15 @@ class Notifier(abc.ABC):
         kind: str,
         gaps_s: tuple[int, ...],
         answer_s: float,
-        *,
-        clock: Clock,
-        faults: ChannelFaults,
-        switches: Switches,
-        journal: Journal,
+        ground: "Ground",
     ) -> None:
         self._kind = kind
         self._gaps_s = gaps_s
         self._answer_s = answer_s
-        self._clock = clock
-        self._faults = faults
-        self.switches = switches
-        self._journal = journal
+        self._clock = ground.clock
+        self._faults = ground.faults
+        self.switches = ground.switches
+        self._journal = ground.journal
         self._poster = Poster()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[str, list[Notice]] = {}

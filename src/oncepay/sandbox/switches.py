@@ -9,19 +9,7 @@ from typing import Literal
 import msgspec
 
 from oncepay.sandbox.alipay.switches import AlipaySwitches
-
-
-class UnionPaySwitches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What UnionPay's documents leave open."""
-
-    txn_time_window_s: float = 3600.0  # how far from now a txnTime may be, either way
-    query_gap_s: float = 1.0  # a transaction asked about sooner again answers 37
-    other_time: Literal["another", "duplicate"] = "another"  # a payment's orderId again with another txnTime
-    qr_again: Literal["duplicate", "same"] = "duplicate"  # a second QR request of one orderId and txnTime
-    unpaid_shows: Literal["05", "34"] = "05"  # a payment nobody has tried yet
-    expired_shows: Literal["69", "34", "05"] = "69"  # one that nobody tried until payTimeout
-    late_refund_s: float = 5 * 86400.0  # until what an internet bank paid too late goes back
-    file_ready_hour: int = 9  # of the next day, Beijing
+from oncepay.sandbox.unionpay.switches import UnionPaySwitches
 
 
 class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -60,5 +48,4 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     notify_key: Literal["certificate", "public_key"] = "certificate"
 
     alipay: AlipaySwitches = msgspec.field(default_factory=AlipaySwitches)
-    # of UnionPay alone
     unionpay: UnionPaySwitches = msgspec.field(default_factory=UnionPaySwitches)

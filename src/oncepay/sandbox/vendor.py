@@ -92,6 +92,15 @@ class Ground:
     keys_changed: Callable[[], None]
 
 
+def autopay(clock: Clock, dice: Dice, switches: Switches, pay: Callable[[], None]) -> None:
+    """Let what was just made be paid by itself, if switches and dice say so; ``pay`` minds whether it still may be."""
+    if switches.autopay_s is None:
+        return
+    if switches.autopay_rate < 1 and dice.random() >= switches.autopay_rate:
+        return
+    clock.at(clock.now() + switches.autopay_s, pay)
+
+
 class Vendor(Protocol):
     """One simulated vendor.
 

@@ -32,7 +32,7 @@ from oncepay.ports import Account
 BASE_URLS: Final = ("https://openapi.alipay.com/gateway.do",)
 PATH: Final = "/gateway.do"
 
-_APP_ID: Final = re.compile(r"[0-9]{8,32}", re.ASCII)
+_APP_ID: Final = re.compile(r"[0-9]{1,32}", re.ASCII)
 _SELLER_ID: Final = re.compile(r"2088[0-9]{12}", re.ASCII)
 
 

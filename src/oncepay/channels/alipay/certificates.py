@@ -15,6 +15,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from oncepay.channels.alipay import requests
@@ -112,6 +113,14 @@ def company(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(str(a.value) for a in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
 
 
+def _pem(content: str) -> str:
+    """What was downloaded: base64 of PEM, or of the certificate itself. Raises ValueError."""
+    raw = binascii.a2b_base64(content)
+    if raw.lstrip().startswith(b"-----"):
+        return raw.decode("ascii")
+    return x509.load_der_x509_certificate(raw).public_bytes(Encoding.PEM).decode()
+
+
 # -- fetching --------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +141,7 @@ def read(answer: Answer, opened: Opened, *, now_ms: int) -> Mapping[str, Any] | 
         told = take_apart(answer.body, root_of(METHOD))
         if decode(told.text, Said).code != "10000":
             return None
-        pem = binascii.a2b_base64(decode(told.text, Downloaded).alipay_cert_content).decode("ascii")
+        pem = _pem(decode(told.text, Downloaded).alipay_cert_content)
         brought = load(pem)
         leaves = {serial_of(c): c for c in brought if not is_authority(c)}
         keys = {serial: verifier(certificate) for serial, certificate in leaves.items()}

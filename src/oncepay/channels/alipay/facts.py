@@ -57,5 +57,5 @@ def of_trade(
         channel_ms=channel_ms,
         said_ms=said_ms,
         channel_day=day,
-        returned_minor=minor if moved and state == CLOSED else returned,
+        returned_minor=(minor if state == CLOSED else returned) if moved else None,
     )

@@ -49,16 +49,17 @@ def read(body: bytes, opened: Opened, *, now_ms: int) -> Notice | Refused:
 def fields(body: bytes) -> dict[bytes, bytes]:
     """A form, decoded once. Raises ValueError for what is malformed, and for a name that stands twice: two readers must
     not see two different messages."""
+    if _BROKEN.search(body):
+        raise ValueError("a percent sign without two digits")
     found: dict[bytes, bytes] = {}
-    for pair in body.split(b"&"):
-        if _BROKEN.search(pair):
-            raise ValueError("a percent sign without two digits")
-        name, equals, value = (unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"="))
+    for pair in body.replace(b"+", b" ").split(b"&"):
+        raw_name, equals, value = pair.partition(b"=")
+        name = unquote_to_bytes(raw_name)
         if not (name and equals):
             raise ValueError("it is no form")
         if name in found:
             raise ValueError(f"the field {name.decode(errors='replace')[:64]!r} stands twice")
-        found[name] = value
+        found[name] = unquote_to_bytes(value)
     return found
 
 

@@ -78,7 +78,6 @@ class Refunded(msgspec.Struct, frozen=True):
     trade_no: str = ""
     fund_change: str = ""
     refund_fee: str = ""
-    gmt_refund_pay: str = ""
 
 
 class RefundQueried(msgspec.Struct, frozen=True):

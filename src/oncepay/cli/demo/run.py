@@ -16,8 +16,8 @@ import aiohttp
 from oncepay.cli import exits
 from oncepay.cli.demo.screen import Line, Screen
 from oncepay.cli.demo.shop import Refused
-from oncepay.cli.demo.stage import Stage
-from oncepay.cli.demo.stories import STORIES, Story
+from oncepay.cli.demo.stage import Stage, Story
+from oncepay.cli.demo.stories import STORIES
 from oncepay.cli.demo.world import Broken, World
 
 STORY_S: Final = 60.0  # real seconds that one story may take

@@ -7,28 +7,18 @@ the wall clock: time is let pass in the sandbox, and the centre follows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import aiohttp
 import msgspec
 
+from oncepay.cli.demo.between import BETWEEN
 from oncepay.cli.demo.check import Promise
 from oncepay.cli.demo.shop import PRICE_MINOR, Refused
-from oncepay.cli.demo.stage import Stage, require
+from oncepay.cli.demo.stage import PAID, Stage, Story, require
 from oncepay.cli.demo.world import Broken, until
 
-PAID: Final = Promise(status="paid", charged=PRICE_MINOR, deeds=("shipped",))
 CLOSED: Final = Promise(status="closed", deeds=("cancelled",))
-Play = Callable[[Stage], Awaitable[str]]
-
-
-class Story(msgspec.Struct, frozen=True):
-    """``play`` returns, in a few words, what happened; it raises Broken when it did not end as promised."""
-
-    name: str  # part of its order number
-    title: str
-    play: Play
 
 
 async def paid(stage: Stage) -> str:
@@ -275,4 +265,5 @@ STORIES: Final = (
     Story("parts", "partial refunds up to the ceiling and one too many", partial_refunds),
     Story("doubt", "refund answer lost, account refused (401), mended: refunded once", refund_in_doubt),
     Story("abandoned", "abandoned checkout (closed by itself)", abandoned),
+    *BETWEEN,
 )

@@ -125,6 +125,14 @@ class World:
 
         await until(ready, f"an answer of {url}", seconds=START_S)
 
+    async def command(self, *arguments: str) -> str:
+        """What an operator's command says. Raises Broken when it fails."""
+        command = Process([*arguments], self.home / "commands.log", self._settings)
+        code, said = await command.run()
+        if code:
+            raise Broken(f"oncepay {arguments[0]} ended with {code}: {said}")
+        return said
+
     @property
     def session(self) -> aiohttp.ClientSession:
         """For calls that nobody in particular makes."""

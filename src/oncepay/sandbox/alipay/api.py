@@ -12,34 +12,10 @@ from oncepay.sandbox.alipay.books import Method, Offer
 from oncepay.sandbox.alipay.desk import Desk
 from oncepay.sandbox.alipay.keys import Merchant
 from oncepay.sandbox.alipay.wire import Answer, Call, Refusal, failed
-from oncepay.sandbox.faults import Rule
+from oncepay.sandbox.faults import AFTER, BEFORE, WIRE, Rule
 from oncepay.sandbox.server import Reply, Request
 
 PATH: Final = "/gateway.do"
-BEFORE: Final = (
-    "drop_before",
-    "refused_401",
-    "refused_403",
-    "system_error",
-    "http_500",
-    "http_502",
-    "http_503",
-    "http_429",
-)
-AFTER: Final = (
-    "drop_after",
-    "system_error_after",
-    "http_500_after",
-    "http_502_after",
-    "http_503_after",
-    "http_429_after",
-    "slow",
-    "slow_drip",
-    "garbage",
-    "truncated",
-)
-# Faults that the server, not the API, carries out: they concern the connection.
-WIRE_FAULTS: Final = frozenset(("drop_before", "drop_after", "slow", "slow_drip", "garbage", "truncated"))
 STATUSES: Final = {"http_500": 500, "http_502": 502, "http_503": 503}
 _NUMBER: Final = re.compile(r'"(?:out_trade_no|out_request_no|trade_no)"\s*:\s*"([^"]*)"')
 
@@ -186,7 +162,7 @@ class Api:
         """Let the faults that strike on the way out change the answer."""
         faults = self.desk.ground.faults
         rule = faults.any(AFTER, name, *numbers)
-        if rule is not None and rule.fault not in WIRE_FAULTS:
+        if rule is not None and rule.fault not in WIRE:
             return self._broken(rule, answer.root, call, certified=bool(answer.cert_sn))
         if answer.signed == "right" and answer.content["code"] == "10000":
             forged = faults.strike("forged_200", name, *numbers)
@@ -218,7 +194,7 @@ class Api:
         reply.headers.append((b"Location", f"{self.desk.base_url}/alipay/cashier/{offer.code}".encode()))
         if faults.rules:
             rule = faults.any(AFTER, "open", offer.number)
-            if rule is not None and rule.fault not in WIRE_FAULTS:
+            if rule is not None and rule.fault not in WIRE:
                 return self._broken_page(rule)
             reply.fault = rule
         return reply

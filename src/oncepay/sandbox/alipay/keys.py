@@ -4,23 +4,19 @@ RSA2 is RSA PKCS#1 v1.5 with SHA-256. Key mode and certificate mode use the same
 serials of its own (MD5 of issuer and number). Own code: nothing is shared with the channels.
 """
 
-import base64
-import binascii
 import datetime as dt
 import hashlib
 from typing import Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from oncepay.sandbox.clock import Dice, utc
+from oncepay.sandbox.rsakeys import SHA256, load_private, new_key, private_pem, public_pem, sign_text, verify_text
 
-PKCS1: Final = padding.PKCS1v15()
-SHA256: Final = hashes.SHA256()
 CA_LIFE: Final = dt.timedelta(days=20 * 365)
 CERTIFICATE_LIFE: Final = dt.timedelta(days=5 * 365)
 RSA_SIGNED: Final = "1.2.840.113549.1.1."  # how the signature OID of a certificate that counts begins
@@ -93,7 +89,7 @@ class Ring:
     def forge(self, message: bytes) -> str:
         """A signature by somebody else's key."""
         if self._stranger is None:
-            self._stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            self._stranger = new_key()
         return sign_text(self._stranger, message)
 
     def believes(self, app_id: str, message: bytes, signature: str) -> bool:
@@ -129,41 +125,7 @@ def root_sn(bundle_pem: str) -> str:
     )
 
 
-def sign_text(key: rsa.RSAPrivateKey, message: bytes) -> str:
-    return base64.b64encode(key.sign(message, PKCS1, SHA256)).decode()
-
-
-def verify_text(key: rsa.RSAPublicKey, message: bytes, signature: str) -> bool:
-    try:
-        key.verify(base64.b64decode(signature, validate=True), message, PKCS1, SHA256)
-    except (InvalidSignature, binascii.Error, ValueError):
-        return False
-    return True
-
-
-def load_private(pem: str) -> rsa.RSAPrivateKey:
-    # Our own keys: proving again that the primes are prime takes longer than the whole start.
-    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("Alipay's keys are RSA keys")
-    return key
-
-
-def private_pem(key: rsa.RSAPrivateKey) -> str:
-    form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
-
-
-def public_pem(key: rsa.RSAPrivateKey) -> str:
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
-
-
 # --- making them ------------------------------------------------------------------------------
-
-
-def new_key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def name(common: str, unit: str, organisation: str = "Sandbox Financial") -> x509.Name:

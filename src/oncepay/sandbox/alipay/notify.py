@@ -29,15 +29,7 @@ class Notifier(notices.Notifier):
     """Composes and signs what is delivered."""
 
     def __init__(self, ring: Ring, ground: Ground) -> None:
-        super().__init__(
-            "alipay.notice",
-            GAPS_S,
-            ANSWER_S,
-            clock=ground.clock,
-            faults=ground.faults,
-            switches=ground.switches,
-            journal=ground.journal,
-        )
+        super().__init__("alipay.notice", GAPS_S, ANSWER_S, ground)
         self._ring = ring
         self._counted = 0
 

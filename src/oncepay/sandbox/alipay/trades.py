@@ -4,6 +4,7 @@ Until a buyer has logged in there is no trade: query and close say TRADE_NOT_EXI
 the page or scan the code. All pages of one number lead to one trade; nobody pays one number twice.
 """
 
+import contextlib
 import hashlib
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from oncepay.sandbox.alipay.books import CLOSED, CODE_URL, FINISHED, PAID, WAITI
 from oncepay.sandbox.alipay.desk import Desk
 from oncepay.sandbox.alipay.keys import Merchant
 from oncepay.sandbox.alipay.wire import Call, Refusal, failed
+from oncepay.sandbox.vendor import autopay
 
 BUYER_ID: Final = "2088102169481075"
 BUYER_LOGON: Final = "188****0000"  # who pays, unless the payer says
@@ -37,7 +39,7 @@ def open_page(desk: Desk, merchant: Merchant, method: Method, call: Call) -> Off
         check(desk, offer)
     if known is None:
         desk.books.offered(offer)
-        _autopay(desk, offer)
+        _may_pay_itself(desk, offer)
     return offer
 
 
@@ -46,12 +48,16 @@ def precreate(desk: Desk, merchant: Merchant, call: Call) -> dict[str, Any]:
     offer = _offer(desk, merchant, "precreate", call)
     check(desk, offer)
     known = desk.books.latest(offer.seller_id, offer.number)
-    if known is not None and _same_code(known, offer) and desk.now < known.code_until:
+    if known is not None and _same_code(known, offer) and _alive(desk, known):
         offer = known
     else:
         desk.books.offered(offer)
-        _autopay(desk, offer)
+        _may_pay_itself(desk, offer)
     return {"out_trade_no": offer.number, "qr_code": CODE_URL + offer.code}
+
+
+def _alive(desk: Desk, offer: Offer) -> bool:
+    return desk.now < min(offer.expires, offer.code_until) and not offer.dead
 
 
 def _same_code(known: Offer, offer: Offer) -> bool:
@@ -197,22 +203,13 @@ def _close(desk: Desk, trade: Trade) -> None:
     desk.notifier.ended(trade)
 
 
-def _autopay(desk: Desk, offer: Offer) -> None:
-    """Let an offer be followed and paid by itself, if the dice say so."""
-    switches = desk.ground.switches
-    if switches.autopay_s is None:
-        return
-    if switches.autopay_rate < 1 and desk.ground.dice.random() >= switches.autopay_rate:
-        return
-
+def _may_pay_itself(desk: Desk, offer: Offer) -> None:
     def run() -> None:
         if not offer.left:
-            try:
+            with contextlib.suppress(Refusal):  # expired or paid meanwhile, as in life
                 pay(desk, offer)
-            except Refusal:
-                return  # expired or paid meanwhile, as in life
 
-    desk.ground.clock.at(desk.now + switches.autopay_s, run)
+    autopay(desk.ground.clock, desk.ground.dice, desk.ground.switches, run)
 
 
 def returned(desk: Desk, trade: Trade, offer: Offer) -> str:

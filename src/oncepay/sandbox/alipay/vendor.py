@@ -11,12 +11,14 @@ from oncepay.sandbox.alipay.api import PATH, Api
 from oncepay.sandbox.alipay.books import Books, Offer, Trade
 from oncepay.sandbox.alipay.cashier import Cashier, shade_of, word_of
 from oncepay.sandbox.alipay.desk import Desk
-from oncepay.sandbox.alipay.keys import KeyFile, Merchant, Ring, load_private, new_keys, new_merchant, public_pem
+from oncepay.sandbox.alipay.keys import KeyFile, Merchant, Ring, new_keys, new_merchant
 from oncepay.sandbox.alipay.notify import Notifier
 from oncepay.sandbox.alipay.wire import Call, Refusal
 from oncepay.sandbox.clock import rfc3339
 from oncepay.sandbox.notices import Notice
 from oncepay.sandbox.pages import Pages
+from oncepay.sandbox.rsakeys import load_private, public_pem
+from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.vendor import Ground, Line, Refused, Row
 
 
@@ -77,7 +79,7 @@ class Alipay:
     def block(self) -> dict[str, Any]:
         return self._block(self.keys().merchants[0])
 
-    def reply(self, request: Any) -> Any:
+    def reply(self, request: Request) -> Reply:
         return self.api.reply(request)
 
     def rows(self, number: str | None, since: float | None) -> Iterable[Row]:

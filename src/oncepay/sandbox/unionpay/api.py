@@ -4,19 +4,22 @@ import html
 from email.utils import formatdate
 from typing import Final
 
+from oncepay.sandbox import faults
 from oncepay.sandbox.faults import Rule
 from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.unionpay import files, orders, reversals, shapes
 from oncepay.sandbox.unionpay.books import Order
 from oncepay.sandbox.unionpay.desk import Desk
 from oncepay.sandbox.unionpay.notify import CERTIFICATES
-from oncepay.sandbox.unionpay.wire import Fields, Refusal, echo, message, raw, read_form
+from oncepay.sandbox.unionpay.wire import Fields, Refusal, echo, outcome, raw, read_form
 
 API: Final = "/gateway/api/"
 FILE: Final = "/filedownload/"
+FRONT: Final = "frontTransReq.do"
+HTML: Final = b"text/html;charset=UTF-8"  # of answers too; the vendor's documents do not say
 # (path, txnType, txnSubType) -> what it asks for
 OPERATIONS: Final = {
-    ("frontTransReq.do", "01", "01"): "front",
+    (FRONT, "01", "01"): "front",
     ("appTransReq.do", "01", "01"): "app",
     ("backTransReq.do", "01", "07"): "qr",
     ("backTransReq.do", "04", "00"): "refund",
@@ -31,16 +34,9 @@ CALLS: Final = {
     "front": "open", "app": "prepay", "qr": "prepay", "query": "query", "refund": "refund", "void": "cancel",
     "file": "bill",
 }  # fmt: skip
-BEFORE: Final = (
-    "drop_before", "refused_401", "refused_403", "system_error", "http_500", "http_502", "http_503", "http_429",
-    "answer_03", "answer_04", "answer_05",
-)  # fmt: skip
-AFTER: Final = (
-    "drop_after", "system_error_after", "http_500_after", "http_502_after", "http_503_after", "http_429_after",
-    "answer_03_after", "answer_04_after", "answer_05_after", "slow", "slow_drip", "garbage", "truncated",
-)  # fmt: skip
-# Faults that the server, not the API, carries out: they concern the connection.
-WIRE_FAULTS: Final = frozenset(("drop_before", "drop_after", "slow", "slow_drip", "garbage", "truncated"))
+UNCLEAR: Final = ("answer_03", "answer_04", "answer_05")
+BEFORE: Final = (*faults.BEFORE, *UNCLEAR)
+AFTER: Final = (*(f"{fault}_after" for fault in UNCLEAR), *faults.AFTER)
 # The respCode of a fault that UnionPay says in its own words.
 SAID: Final = {
     "refused_401": "11", "refused_403": "32", "system_error": "06", "http_429": "37",
@@ -64,23 +60,23 @@ class Api:
         path = PATHS.get(request.path)
         if path is None or request.method != "POST":
             return self._reply(404 if path is None else 405, b"text/plain", b"")
-        faults = self.desk.faults
+        rules = self.desk.faults
         fields: Fields = {}
-        call, numbers = "", ("",)
+        call, numbers = "", tuple[str, ...]()
         try:
             fields = read_form(request.body)
             operation = self.admit(path, fields)
-            call, numbers = self._call(operation, fields), (fields.get("orderId", ""),)
-            rule = faults.any(BEFORE, call, *numbers)
+            call, numbers = self._aimed(operation, fields)
+            rule = rules.any(BEFORE, call, *numbers)
             if rule is not None:
                 return self._broken(path, rule, fields)
-            if faults.strike("cert_rotate", call, *numbers):
+            if rules.strike("cert_rotate", call, *numbers):
                 self.rotate()
             done = self.act(operation, fields)
         except Refusal as refusal:
             done = {**echo(fields, *reversals.OWN), **refusal.fields}
-        rule = faults.any(AFTER, call, *numbers)
-        if rule is not None and rule.fault not in WIRE_FAULTS:
+        rule = rules.any(AFTER, call, *numbers)
+        if rule is not None and rule.fault not in faults.WIRE:
             return self._broken(path, rule, fields)
         reply = self._answer(path, done, call, numbers)
         reply.fault = rule
@@ -129,11 +125,13 @@ class Api:
             return orders.query(self.desk, known, fields)
         return reversals.query(known, fields)
 
-    def _call(self, operation: str, fields: Fields) -> str:
-        number = fields.get("orderId", "")
-        if operation == "query" and self.desk.books.is_reversal(fields["merId"], number):
-            return "refund_query"
-        return CALLS[operation]
+    def _aimed(self, operation: str, fields: Fields) -> tuple[str, tuple[str, ...]]:
+        """What faults call a request, and the numbers that they may be aimed at: its own, and the payment's."""
+        books, mer_id, number = self.desk.books, fields["merId"], fields.get("orderId", "")
+        if operation == "query" and books.is_reversal(mer_id, number):
+            return "refund_query", (number,)
+        paid = books.transaction(mer_id, fields.get("origQryId", ""))
+        return CALLS[operation], (number,) if paid is None else (number, paid.number)
 
     def _broken(self, path: str, rule: Rule, fields: Fields) -> Reply:
         """The answer of a fault that stands in for the real one."""
@@ -144,29 +142,37 @@ class Api:
             status, title = PAGES[fault]
             page = f"<html>\r\n<head><title>{status} {title}</title></head>\r\n<body></body>\r\n</html>\r\n"
             return self._reply(status, b"text/html", page.encode())
-        code = SAID[fault]
-        return self._answer(path, {**echo(fields, *reversals.OWN), "respCode": code, "respMsg": message(code)}, "", ())
+        said = {**echo(fields, *reversals.OWN), **outcome(SAID[fault])}
+        return self._page(said) if path == FRONT else self._raw(self.desk.ring.sign(said))
 
     def _answer(self, path: str, done: Fields | Order, call: str, numbers: tuple[str, ...]) -> Reply:
         """What was done, as it goes out: for a browser a page, else the raw text, signed unless a fault says how."""
         if isinstance(done, Order):
-            reply = self._reply(302, b"text/html;charset=UTF-8", b"")
+            reply = self._reply(302, HTML, b"")
             reply.headers.append((b"Location", f"{self.desk.base_url}/unionpay/cashier/{done.code}".encode()))
             return reply
-        if path == "frontTransReq.do":
-            page = f"<!doctype html><meta charset=utf-8><title>UnionPay</title><p>{html.escape(done['respMsg'])}</p>\n"
-            return self._reply(200, b"text/html;charset=UTF-8", page.encode())
-        faults, signer = self.desk.faults, "unionpay"
-        forged = faults.strike("forged_200", call, *numbers)
-        if forged is not None:
-            signer = "foreign" if forged.how == "other" else ""
+        if path == FRONT:
+            return self._page(done)
+        rules, signer = self.desk.faults, "unionpay"
+        if not rules.rules:
+            return self._raw(self.desk.ring.sign(done))
         for fault, named in CERTIFICATES.items():
-            if faults.strike(fault, call, *numbers):
+            if rules.strike(fault, call, *numbers):
                 signer = named
-        if signer:
-            line_feeds = faults.strike("cert_lf", call, *numbers) is not None
-            done = self.desk.ring.sign(done, signer, line_feeds=line_feeds)
-        return self._reply(200, b"text/html;charset=UTF-8", raw(done))
+        forged = rules.strike("forged_200", call, *numbers)
+        if forged is not None and forged.how != "other":
+            return self._raw(done)
+        line_feeds = rules.strike("cert_lf", call, *numbers) is not None
+        return self._raw(self.desk.ring.sign(done, signer if forged is None else "foreign", line_feeds=line_feeds))
+
+    def _page(self, done: Fields) -> Reply:
+        """What a browser sees when its form opens nothing."""
+        text = html.escape(done["respMsg"])
+        page = f"<!doctype html>\n<meta charset=utf-8>\n<title>UnionPay</title>\n<p>{text}</p>\n"
+        return self._reply(200, HTML, page.encode())
+
+    def _raw(self, fields: Fields) -> Reply:
+        return self._reply(200, HTML, raw(fields))
 
     def _reply(self, status: int, content_type: bytes, body: bytes) -> Reply:
         headers = [

@@ -23,7 +23,7 @@ FEE_BASIS_POINTS: Final = 60  # 0.60 %
 class Reversal(msgspec.Struct):
     """A refund, a void, or what went back by itself. Times in epoch seconds.
 
-    state: PROCESSING, SUCCESS, FAILED. fields: the request's; empty when no request asked for it.
+    state: PROCESSING, SUCCESS, FAILED. fields: the request's content; empty when no request asked for it.
     """
 
     number: str
@@ -52,7 +52,7 @@ class Order(msgspec.Struct):
     mer_id: str
     product: str  # front, app, qr
     total: int
-    fields: Fields  # of the first request
+    fields: Fields  # the first request's content
     created: float
     expires: float
     code: str
@@ -102,6 +102,7 @@ class Books:
         self._by_key: dict[str, Order] = {}  # code, tn, qrCode, number: the latest of that number
         self._by_query_id: dict[str, Order] = {}
         self._reversals: dict[tuple[str, str, str], tuple[Order, Reversal]] = {}
+        self._by_number: dict[str, list[Order]] = {}  # also by the numbers of what reverses them
         self._payments: set[tuple[str, str]] = set()  # merchant and orderId, at whatever txnTime
         self._refunds_and_voids: set[tuple[str, str]] = set()
         self._trace = TRACE_FIRST
@@ -185,10 +186,7 @@ class Books:
         now = self._clock.now()
         if number is None:
             return [row(order, now) for order in self.orders() if since is None or order.changed >= since]
-        found = [order for order in self.orders() if order.number == number]
-        if not found:
-            found = [order for key, (order, _) in self._reversals.items() if key[1] == number]
-        return [row(order, now) for order in found]
+        return [row(order, now) for order in self._by_number.get(number, [])]
 
     def next_trace(self) -> str:
         """A network trace number: six digits."""
@@ -198,6 +196,7 @@ class Books:
     def _index(self, order: Order) -> None:
         self._orders[order.identity] = order
         self._payments.add((order.mer_id, order.number))
+        self._by_number.setdefault(order.number, []).append(order)
         for key in (order.number, order.code, order.tn, order.qr_code):
             if key:
                 self._by_key[key] = order
@@ -205,6 +204,7 @@ class Books:
             self._by_query_id[order.query_id] = order
 
     def _index_reversal(self, order: Order, reversal: Reversal) -> None:
+        self._by_number.setdefault(reversal.number, []).append(order)
         if reversal.fields:
             self._refunds_and_voids.add((order.mer_id, reversal.number))
             self._reversals[order.mer_id, reversal.number, reversal.fields["txnTime"]] = (order, reversal)

@@ -6,6 +6,7 @@ the notice does not prove better.
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -59,20 +60,10 @@ class Cashier:
         return shown
 
     async def pay(self, request: Request) -> Response:
-        order = self._order(request)
-        try:
-            orders.pay(self._desk, order)
-        except orders.CannotPay as error:
-            return self._cashier(order, str(error), 409)
-        return self._to(order, "/return" if orders.brought_back(self._desk, order) else "")
+        return self._try(request, orders.pay)
 
     async def fail(self, request: Request) -> Response:
-        order = self._order(request)
-        try:
-            orders.fail(self._desk, order)
-        except orders.CannotPay as error:
-            return self._cashier(order, str(error), 409)
-        return self._to(order)
+        return self._try(request, orders.fail)
 
     async def leave(self, request: Request) -> Response:
         order = self._order(request)
@@ -91,6 +82,14 @@ class Cashier:
             f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{SUBMIT_HASH}'"
         )
         return page
+
+    def _try(self, request: Request, attempt: Callable[[Desk, Order], None]) -> Response:
+        order = self._order(request)
+        try:
+            attempt(self._desk, order)
+        except orders.CannotPay as error:
+            return self._cashier(order, str(error), 409)
+        return self._to(order, "/return" if orders.brought_back(self._desk, order) else "")
 
     def _order(self, request: Request) -> Order:
         order = self._desk.books.find(request.path_params["code"])

@@ -6,23 +6,20 @@ are certificates that must not be believed, and one that must although it is sig
 """
 
 import base64
-import binascii
 import datetime as dt
 from typing import Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from oncepay.sandbox.clock import Clock, Dice, utc
+from oncepay.sandbox.rsakeys import PKCS1, SHA256, load_private, new_key, private_pem, sign_text, verify_text
 from oncepay.sandbox.unionpay.wire import CERTIFICATE, SIGNATURE, Fields, digest
 
-PKCS1: Final = padding.PKCS1v15()
-SHA256: Final = hashes.SHA256()
 COMPANY: Final = "中国银联股份有限公司"
 SIGNER_NAME: Final = f"041@8310000000083040@{COMPANY}@00016495"
 FOREIGN_NAME: Final = "041@Z2024@Some Other Company@00000009"
@@ -98,12 +95,7 @@ class Ring:
         known = self._known(fields.get("certId", ""))
         if known is None or known[0] != fields.get("merId"):
             return False
-        try:
-            signature = base64.b64decode(fields[SIGNATURE], validate=True)
-            known[1].verify(signature, digest(fields), PKCS1, SHA256)
-        except (InvalidSignature, binascii.Error, ValueError):
-            return False
-        return True
+        return verify_text(known[1], digest(fields), fields[SIGNATURE])
 
     def sign(self, fields: Fields, signer: str = "unionpay", *, line_feeds: bool = False) -> Fields:
         """The fields with certificate and signature, by one of SIGNERS.
@@ -112,7 +104,7 @@ class Ring:
         """
         key, text = self._signer(signer)
         signed = {**fields, CERTIFICATE: text}
-        signed[SIGNATURE] = base64.b64encode(key.sign(digest(signed), PKCS1, SHA256)).decode()
+        signed[SIGNATURE] = sign_text(key, digest(signed))
         if line_feeds:
             signed[CERTIFICATE] = text.replace("\r\n", "\n")
         return signed
@@ -145,7 +137,7 @@ class Ring:
             return _issue(file.middle, SIGNER_NAME, now - 2 * LIFE.total_seconds(), key)
         if name == "sha1":
             return Holder(right.private_key_pem, _with_sha1(right.certificate_pem, file.middle))
-        other = _key()  # "stranger": says that our middle certificate issued it, which did not
+        other = new_key()  # "stranger": says that our middle certificate issued it, which did not
         middle = Holder(private_pem(other), file.middle.certificate_pem)
         return _issue(middle, SIGNER_NAME, now, other)
 
@@ -155,22 +147,9 @@ def on_the_wire(certificate_pem: str) -> str:
     return certificate_pem.strip().replace("\r\n", "\n").replace("\n", "\r\n")
 
 
-def load_private(pem: str) -> rsa.RSAPrivateKey:
-    # Our own keys: proving again that the primes are prime takes longer than the whole start.
-    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("UnionPay's keys are RSA keys")
-    return key
-
-
-def private_pem(key: rsa.RSAPrivateKey) -> str:
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, form, plain).decode()
-
-
 def new_keys(dice: Dice, now: float) -> KeyFile:
     """What a first start generates: a chain, its signer, a stranger's company, one merchant."""
-    root_key, middle_key = _key(), _key()
+    root_key, middle_key = new_key(), new_key()
     root_name, middle_name = _name("UP SIM ROOT CA"), _name("UP SIM OCA1")
     root = _certify(root_name, root_key, root_name, root_key, now, ca=True)
     middle = Holder(private_pem(middle_key), _pem(_certify(middle_name, middle_key, root_name, root_key, now, ca=True)))
@@ -211,7 +190,7 @@ def _issue(
     key: rsa.RSAPrivateKey | None = None,
 ) -> Holder:
     """A certificate for ``name`` by the middle certificate, valid for LIFE from the day before ``now``."""
-    key = key or _key()
+    key = key or new_key()
     issuer = _certificate(middle.certificate_pem).subject
     certificate = _certify(_name(name), key, issuer, load_private(middle.private_key_pem), now)
     return Holder(private_pem(key), _pem(certificate))
@@ -232,7 +211,7 @@ def _certify(
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number() >> 120 | 1 << 38)  # 12 decimal digits, as captured
+        .serial_number(x509.random_serial_number() >> 120 | 1 << 38)  # 12 decimal digits; captured ones have 11
         .not_valid_before(start)
         .not_valid_after(start + LIFE)
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
@@ -262,10 +241,6 @@ def _name(common_name: str) -> x509.Name:
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]
     )
-
-
-def _key() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _pem(certificate: x509.Certificate) -> str:

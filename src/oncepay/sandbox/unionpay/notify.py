@@ -28,15 +28,7 @@ class Notifier(notices.Notifier):
     """Signs what is delivered."""
 
     def __init__(self, ring: Ring, ground: Ground) -> None:
-        super().__init__(
-            "unionpay.notice",
-            GAPS_S,
-            ANSWER_S,
-            clock=ground.clock,
-            faults=ground.faults,
-            switches=ground.switches,
-            journal=ground.journal,
-        )
+        super().__init__("unionpay.notice", GAPS_S, ANSWER_S, ground)
         self._ring = ring
         self._dice = ground.dice
 

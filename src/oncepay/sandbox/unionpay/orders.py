@@ -3,14 +3,17 @@
 There is no close. A failed try is told to nobody; until payTimeout another card may still pay.
 """
 
+import contextlib
 import copy
 import re
+from functools import partial
 from typing import Any, Final
 
 from oncepay.sandbox.unionpay import reversals, shapes
 from oncepay.sandbox.unionpay.books import Order, fee, query_id, settle_day
 from oncepay.sandbox.unionpay.desk import Desk
-from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, echo, message, original, outcome
+from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, content, echo, message, original, outcome
+from oncepay.sandbox.vendor import autopay
 
 DEFAULT_LIFE_S: Final = 86400  # without payTimeout; the vendor does not say how long
 QR_CODE: Final = "https://qr.95516.com/00010000/"
@@ -32,13 +35,7 @@ def open_(desk: Desk, product: str, fields: Fields) -> Order:
     mer_id, number = fields["merId"], fields["orderId"]
     known = books.order(mer_id, number, fields["txnTime"])
     if known is not None:
-        if known.product != product or _content(known.fields) != _content(fields):
-            raise Refusal("12")
-        if product != "front" and known.paid is not None:
-            raise Refusal("12")
-        if product == "qr" and switches.qr_again == "duplicate":
-            raise Refusal("12")
-        return known
+        return _again(desk, known, product, fields)
     if books.is_reversal(mer_id, number):
         raise Refusal("12")
     if books.is_payment(mer_id, number) and switches.other_time == "duplicate":
@@ -48,13 +45,22 @@ def open_(desk: Desk, product: str, fields: Fields) -> Order:
     if desk.clock.now() >= order.expires:
         raise Refusal("30", "payTimeout")
     books.add(order)
-    if desk.switches.autopay_s is not None:
-        _autopay(desk, order, desk.switches.autopay_s)
+    autopay(desk.clock, desk.dice, desk.switches, partial(_pay_itself, desk, order))
     return order
 
 
-def _content(fields: Fields) -> Fields:
-    return {name: value for name, value in fields.items() if name not in {"certId", "signature"}}
+def _again(desk: Desk, known: Order, product: str, fields: Fields) -> Order:
+    """A payment that was opened before. A browser may see its page whatever became of it; others get no new answer
+    for what is paid or too late."""
+    if known.product != product or known.fields != content(fields):
+        raise Refusal("12")
+    if product == "qr" and desk.switches.unionpay.qr_again == "duplicate":
+        raise Refusal("12")
+    if product != "front" and known.paid is not None:
+        raise Refusal("12")
+    if product != "front" and desk.clock.now() >= known.expires:
+        raise Refusal("30", "payTimeout")
+    return known
 
 
 def _new_order(desk: Desk, product: str, fields: Fields) -> Order:
@@ -65,7 +71,7 @@ def _new_order(desk: Desk, product: str, fields: Fields) -> Order:
         mer_id=fields["merId"],
         product=product,
         total=int(fields["txnAmt"]),
-        fields=fields,
+        fields=content(fields),
         created=now,
         expires=shapes.moment(fields, "payTimeout") if "payTimeout" in fields else now + DEFAULT_LIFE_S,
         code=desk.dice.randbytes(12).hex(),
@@ -234,16 +240,7 @@ def _take_money(desk: Desk, order: Order, code: str) -> None:
     desk.books.paid(order)
 
 
-def _autopay(desk: Desk, order: Order, seconds: float) -> None:
-    """Let the order be paid by itself, if the dice say so."""
-    if desk.switches.autopay_rate < 1 and desk.dice.random() >= desk.switches.autopay_rate:
-        return
-
-    def run() -> None:
-        if order.paid is None and not order.cancelled:
-            try:
-                pay(desk, order)
-            except CannotPay:
-                return  # expired meanwhile: an abandoned order, as in life
-
-    desk.clock.at(desk.clock.now() + seconds, run)
+def _pay_itself(desk: Desk, order: Order) -> None:
+    if order.paid is None and not order.cancelled:
+        with contextlib.suppress(CannotPay):  # expired meanwhile: an abandoned order, as in life
+            pay(desk, order)

@@ -9,7 +9,7 @@ from typing import Final
 from oncepay.sandbox.unionpay import shapes
 from oncepay.sandbox.unionpay.books import Order, Reversal, fee, query_id, settle_day
 from oncepay.sandbox.unionpay.desk import Desk
-from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, echo, original, outcome
+from oncepay.sandbox.unionpay.wire import PAID, Fields, Refusal, content, echo, original, outcome
 from oncepay.sandbox.vendor import Refused
 
 AGE_MAX_S: Final = 334 * 86400  # eleven months after the payment
@@ -80,8 +80,6 @@ def wait_for_outcome(desk: Desk, order: Order, reversal: Reversal) -> None:
 
 def end(desk: Desk, order: Order, reversal: Reversal) -> None:
     """The reversal ends, well or not, and whoever asked for it is told."""
-    if reversal.state != "PROCESSING":
-        return
     reversal.state = "SUCCESS" if reversal.outcome in PAID else "FAILED"
     reversal.done = desk.clock.now()
     if reversal.state == "FAILED":
@@ -133,7 +131,7 @@ def _reversal(desk: Desk, order: Order, kind: str, amount: int, fields: Fields) 
         number=fields.get("orderId", f"{kind}{drawn}"),
         kind=kind,
         amount=amount,
-        fields=fields,
+        fields=content(fields),
         created=desk.clock.now(),
         trace_no=trace_no,
         query_id=drawn,

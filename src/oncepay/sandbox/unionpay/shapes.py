@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from oncepay.sandbox.clock import BEIJING
-from oncepay.sandbox.unionpay.wire import Fields, Refusal
+from oncepay.sandbox.unionpay.wire import Fields, Refusal, codec
 
 # What tells who speaks and in which manner; looked at before the signature.
 ENVELOPE: Final = ("version", "encoding", "signMethod", "merId", "certId", "signature")
@@ -62,7 +62,7 @@ def check(fields: Fields, operation: str) -> None:
     for name in ("frontUrl", "backUrl"):
         if name in fields and not _is_url(fields[name]):
             raise Refusal("10", name)
-    if len(fields.get("reqReserved", "").encode()) > RESERVED_BYTES:
+    if len(fields.get("reqReserved", "").encode(codec(fields))) > RESERVED_BYTES:
         raise Refusal("10", "reqReserved")
     if "payTimeout" in fields and moment(fields, "payTimeout") <= moment(fields, "txnTime"):
         raise Refusal("10", "payTimeout")

@@ -1,7 +1,7 @@
 """UnionPay as the sandbox holds it: its API, with what the controls, the books and the front page ask of it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.routing import Route
@@ -10,7 +10,7 @@ from oncepay.sandbox.clock import rfc3339
 from oncepay.sandbox.notices import Notice
 from oncepay.sandbox.pages import Pages
 from oncepay.sandbox.unionpay import orders, reversals
-from oncepay.sandbox.unionpay.api import API, FILE, Api
+from oncepay.sandbox.unionpay.api import API, FILE, FRONT, Api
 from oncepay.sandbox.unionpay.books import Books, Order
 from oncepay.sandbox.unionpay.cashier import SHADES, WORDS, Cashier
 from oncepay.sandbox.unionpay.desk import Desk
@@ -18,6 +18,8 @@ from oncepay.sandbox.unionpay.keys import COMPANY, P12_PASSWORD, KeyFile, Mercha
 from oncepay.sandbox.unionpay.notify import Notifier
 from oncepay.sandbox.unionpay.wire import Refusal
 from oncepay.sandbox.vendor import Ground, Line, Refused, Row
+
+DECLINED: Final = ("01", "30", "61", "64")  # what a query may say of a card that was tried
 
 
 class UnionPay(Api):
@@ -69,7 +71,7 @@ class UnionPay(Api):
     def pay(self, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
         """``form``: what a shop's page would post, {"action", "fields"}; it is opened and paid in one.
 
-        ``fail``: a respCode, such as "64"; the try fails, and another may follow. The answer's ``return`` is
+        ``fail``: one of DECLINED; the try fails, and another may follow. The answer's ``return`` is
         what the payer's browser then posts to the shop's frontUrl.
 
         Raises Refused: form_refused, already_paid, expired.
@@ -78,8 +80,10 @@ class UnionPay(Api):
         if order is None:
             return None
         failing = wanted.get("fail")
+        if failing is not None and failing not in DECLINED:
+            raise Refused(400, "fail_invalid", f"a card is declined by one of {', '.join(DECLINED)}")
         try:
-            if isinstance(failing, str):
+            if failing is not None:
                 orders.fail(self.desk, order, failing)
             else:
                 orders.pay(self.desk, order)
@@ -154,14 +158,14 @@ class UnionPay(Api):
 
     def _opened(self, form: Any) -> Order | None:
         """The payment a form opens, checked as the front page checks it; None for another vendor's form."""
-        if not isinstance(form, dict) or urlsplit(str(form.get("action"))).path != f"{API}frontTransReq.do":
+        if not isinstance(form, dict) or urlsplit(str(form.get("action"))).path != API + FRONT:
             return None
         fields = form.get("fields")
         if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
             raise Refused(400, "form_invalid", '{"form": {"action": ..., "fields": {name: text}}}')
         try:
             fields = {name: value for name, value in fields.items() if value}
-            done = self.act(self.admit("frontTransReq.do", fields), fields)
+            done = self.act(self.admit(FRONT, fields), fields)
         except Refusal as refusal:
             raise Refused(409, "form_refused", refusal.fields["respMsg"]) from None
         assert isinstance(done, Order)
@@ -171,7 +175,7 @@ class UnionPay(Api):
         keys, base_url = self.keys(), self.desk.base_url
         return {
             "base_url": base_url,
-            "front_url": f"{base_url}{API}frontTransReq.do",
+            "front_url": f"{base_url}{API}{FRONT}",
             "app_url": f"{base_url}{API}appTransReq.do",
             "back_url": f"{base_url}{API}backTransReq.do",
             "query_url": f"{base_url}{API}queryTrans.do",

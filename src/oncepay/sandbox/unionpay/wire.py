@@ -91,6 +91,11 @@ def echo(fields: Fields, *more: str) -> Fields:
     return {name: fields[name] for name in (*ECHOED, *more) if name in fields}
 
 
+def content(fields: Fields) -> Fields:
+    """A request without what is made anew each time it is signed: the same request again has the same content."""
+    return {name: value for name, value in fields.items() if name not in {"certId", SIGNATURE}}
+
+
 def codec(fields: Fields) -> str:
     """How this message is to be encoded, as its ``encoding`` says; UTF-8 when that makes no sense."""
     return ENCODINGS.get(fields.get("encoding", "").upper(), "utf-8")

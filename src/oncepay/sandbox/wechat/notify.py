@@ -48,15 +48,7 @@ class Notifier(notices.Notifier):
     """Seals and signs what is delivered."""
 
     def __init__(self, ring: Ring, ground: Ground) -> None:
-        super().__init__(
-            "wechat.notice",
-            GAPS_S,
-            ANSWER_S,
-            clock=ground.clock,
-            faults=ground.faults,
-            switches=ground.switches,
-            journal=ground.journal,
-        )
+        super().__init__("wechat.notice", GAPS_S, ANSWER_S, ground)
         self._ring = ring
         self._dice = ground.dice
 
