@@ -20,7 +20,6 @@ BROKEN: Final[dict[tuple[str, Rule], str]] = {
     ("alipay", capabilities.never_paid_costs_little): "a page that nobody opens is asked about 17 to 20 times",
     ("alipay", answers.nothing_makes_it_raise): "a signed trade_no may hold anything, also NUL",
     ("alipay", notifications.no_notification_makes_it_raise): "a signed trade_no may hold anything, also NUL",
-    ("unionpay", answers.nothing_makes_it_raise): "a signed currencyCode may hold anything, also NUL",
 }
 
 

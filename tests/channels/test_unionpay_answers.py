@@ -250,6 +250,8 @@ def test_the_amount_is_handed_on_as_it_is(fields: dict[str, str], expected: tupl
     "fields",
     [
         {"txnAmt": "88.88"},
+        {"currencyCode": "1560"},
+        {"currencyCode": "1\x006"},
         {"txnAmt": "-8888"},
         {"txnAmt": "+8888"},
         {"txnAmt": " 8888"},

@@ -187,6 +187,7 @@ def test_an_echo_that_is_not_ours(sent: str) -> None:
         ({"orderId": "PC 1"}, "orderId is no number"),
         ({"orderId": "PC'; --"}, "orderId is no number"),
         ({"txnAmt": "88.88"}, "txnAmt is no amount"),
+        ({"currencyCode": "1\x006"}, "currencyCode is no currency"),
         ({"queryId": "%00"}, "queryId is no number"),
     ],
 )

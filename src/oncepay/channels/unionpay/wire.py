@@ -31,6 +31,7 @@ _VALUE: Final = re.compile(_SAID)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NUMBER: Final = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
 _AMOUNT: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+_CURRENCY: Final = re.compile(r"[0-9A-Z]{3}", re.ASCII)
 _TIME: Final = re.compile(r"[0-9]{14}", re.ASCII)
 _TIME_OF_YEAR: Final = re.compile(r"[0-9]{4}(?:[0-9]{6})?", re.ASCII)
 
@@ -108,8 +109,10 @@ def amount(fields: Mapping[str, str]) -> int | None:
 
 
 def currency(fields: Mapping[str, str]) -> str | None:
-    """CNY, None if it is not said; any other by the number that stands there."""
+    """CNY, None if it is not said; any other by the number that stands there. Raises ValueError when it is none."""
     code = fields.get("currencyCode")
+    if code is not None and not _CURRENCY.fullmatch(code):
+        raise ValueError("currencyCode is no currency")
     return CNY if code == CODE_OF_CNY else code
 
 
