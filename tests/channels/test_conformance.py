@@ -19,7 +19,6 @@ KITS: Final[dict[str, ChannelKit]] = {"alipay": AlipayKit(), "unionpay": Unionpa
 BROKEN: Final[dict[tuple[str, Rule], str]] = {
     ("alipay", answers.nothing_makes_it_raise): "a signed trade_no may hold anything, also NUL",
     ("alipay", notifications.no_notification_makes_it_raise): "a signed trade_no may hold anything, also NUL",
-    ("unionpay", answers.nothing_makes_it_raise): "a signed currencyCode may hold anything, also NUL",
 }
 
 

@@ -138,7 +138,7 @@ def test_what_is_read_was_written(fields: dict[str, str]) -> None:
     try:
         found = read_form(urlencode(fields).encode())
     except ValueError:
-        assert not fields or any(sign in value for value in fields.values() for sign in "&[{\udfff")
+        assert not fields or any(sign in value for value in fields.values() for sign in "&[{")
     else:
         assert found == fields
         assert read_plain(plain(fields).decode()) == fields
