@@ -3,6 +3,8 @@
 Amounts are integers in minor units, times milliseconds since 1970, UTC.
 """
 
+from oncepay.client.around import Around
+from oncepay.client.client import AsyncClient, Client
 from oncepay.client.errors import (
     Absent,
     ArgumentInvalid,
@@ -45,17 +47,21 @@ from oncepay.client.shapes import (
     StepAhead,
     Timeline,
 )
+from oncepay.client.tries import Limits
 from oncepay.client.webhooks import read_event, verify
 
 __all__ = [
     "Absent",
     "ArgumentInvalid",
+    "Around",
+    "AsyncClient",
     "Attempt",
     "AttemptAsked",
     "AttemptSeen",
     "CallFailed",
     "Case",
     "ChannelRefused",
+    "Client",
     "ClosedBy",
     "Conflict",
     "Delivery",
@@ -68,6 +74,7 @@ __all__ = [
     "Explained",
     "Invalid",
     "KeyReused",
+    "Limits",
     "NotSent",
     "OncepayError",
     "Page",

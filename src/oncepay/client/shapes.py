@@ -282,6 +282,11 @@ class Page(Struct, Generic[T], frozen=True, kw_only=True):
     def __iter__(self) -> Iterator[T]:
         return iter(self.data)
 
+    @property
+    def more(self) -> str | None:
+        """Where the next page begins, None when there is none."""
+        return self.next
+
 
 class EventPage(Struct, frozen=True, kw_only=True):
     """Events, oldest first. ``next``: where to go on, now or later, for the feed has no end: store it together with
@@ -292,6 +297,11 @@ class EventPage(Struct, frozen=True, kw_only=True):
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.data)
+
+    @property
+    def more(self) -> str | None:
+        """Where the next page begins, None when there is no news at present."""
+        return self.next if self.data else None
 
 
 class Whole(Struct, Generic[T], frozen=True, kw_only=True):
