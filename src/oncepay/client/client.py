@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -35,9 +34,12 @@ class _Address:
     """Where the centre is, and how calls to it are headed. The key appears in no ``repr`` and no error."""
 
     def __init__(self, base_url: str, key: str) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
-            raise ArgumentInvalid(f"the address of the centre is like https://pay.example, not {base_url!r}")
+        try:
+            parts = httpx2.URL(base_url)
+        except httpx2.InvalidURL:
+            parts = httpx2.URL()
+        if parts.scheme not in {"https", "http"} or not parts.host or parts.query or parts.fragment or parts.userinfo:
+            raise ArgumentInvalid("the address of the centre is like https://pay.example, and nothing behind its path")
         if not key.isascii() or not key.isprintable() or not key or " " in key:
             raise ArgumentInvalid("the key is onc_ and letters and digits, as it was shown when it was made")
         self.base_url = base_url.rstrip("/")
