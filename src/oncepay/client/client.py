@@ -26,7 +26,7 @@ ANSWER_MAX: Final = 64 * 1024 * 1024  # bytes; far more than a centre ever says
 LIMITS: Final = Limits()
 AROUND: Final = Around()
 
-_TOO_LARGE: Final = Lost(sent=True, why=f"the answer has more than {ANSWER_MAX} bytes")
+_TOO_LARGE: Final = f"the answer has more than {ANSWER_MAX} bytes"
 _NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
 
 
@@ -38,7 +38,8 @@ class _Address:
             parts = httpx2.URL(base_url)
         except httpx2.InvalidURL:
             parts = httpx2.URL()
-        if parts.scheme not in {"https", "http"} or not parts.host or parts.query or parts.fragment or parts.userinfo:
+        more = parts.query or parts.fragment or parts.userinfo
+        if parts.scheme not in {"https", "http"} or not parts.host or (parts.port or 0) > 65535 or more:
             raise ArgumentInvalid("the address of the centre is like https://pay.example, and nothing behind its path")
         if not key.isascii() or not key.isprintable() or not key or " " in key:
             raise ArgumentInvalid("the key is onc_ and letters and digits, as it was shown when it was made")
@@ -175,7 +176,7 @@ class Client(_Base[httpx2.Client]):
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > ANSWER_MAX:
-                        return _TOO_LARGE
+                        return Lost(sent=True, why=_TOO_LARGE)
                     if self._around.clock() > end:
                         return self._address.lost(TimeoutError(), seconds)
             finally:
@@ -247,7 +248,7 @@ class AsyncClient(_Base[httpx2.AsyncClient]):
                     async for piece in response.aiter_bytes():
                         body += piece
                         if len(body) > ANSWER_MAX:
-                            return _TOO_LARGE
+                            return Lost(sent=True, why=_TOO_LARGE)
                 finally:
                     await response.aclose()
         except (httpx2.HTTPError, TimeoutError) as error:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from oncepay.client import cases, deliveries, endpoints, events, payments, refunds
@@ -82,7 +82,7 @@ class AsyncMade(Generic[P, T]):
     def __init__(self, describe: Callable[P, Call[T]]) -> None:
         self.describe = describe
 
-    def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, Awaitable[T]]:
+    def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, Coroutine[Any, Any, T]]:
         @functools.wraps(self.describe)
         async def made(*args: P.args, **kwargs: P.kwargs) -> T:
             return await room.make(self.describe(*args, **kwargs))
