@@ -109,7 +109,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     direction: Direction = Direction.IN
     channel: str
     account: str
-    method: str = ""  # in: native, jsapi ...
+    method: str = ""  # native, page, form ...; out: of the attempt that it reverses
     minor: int
     currency: str
     created_ms: int

@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from oncepay.channels.alipay.facts import of_trade
 from oncepay.channels.alipay.keys import SIGN_TYPE, Doubt, verify
 from oncepay.channels.alipay.opened import Opened
-from oncepay.channels.alipay.wire import NO, Trade
+from oncepay.channels.alipay.wire import NO, TRADE_NO, Trade
 from oncepay.channels.texts import differing, printable, read_time
 from oncepay.domain.attempt import Direction, Fact, Road
 from oncepay.domain.change import Evidence
@@ -85,6 +85,8 @@ def _notice(form: Mapping[bytes, bytes], opened: Opened) -> Notice | Refused:
     number = trade.out_trade_no
     if not NO.fullmatch(number):
         raise ValueError(f"out_trade_no is {number[:64]!r}")
+    if not TRADE_NO.fullmatch(trade.trade_no):
+        raise ValueError(f"trade_no is {trade.trade_no[:64]!r}")
     wrong = differing(
         app_id=(_text(form, "app_id"), opened.app_id),
         seller_id=(_text(form, "seller_id"), opened.seller_id),
