@@ -84,6 +84,7 @@ async def test_wrong_money_is_accepted_and_everybody_says_how_much_is_kept(town:
     await town.passes(HOUR_S)
     assert (town.kept_in_books(payment), town.shop.books["K-1"]["kept_minor"]) == (0, 0)
     entries = await story.timeline(town.engine, payment)
+    assert [entry["minor"] for entry in entries if entry["what"] == "attempt.started"] == [8800]
     (told,) = [entry for entry in entries if entry["what"] == "case.accepted"]
     assert (told["actor"], told["evidence"]) == ("ann", f"{SHOWN}; trade_no {row.data['trade_no']}")
 

@@ -69,6 +69,7 @@ def test_accepted_money_pays_though_it_is_not_what_is_owed(minor: int) -> None:
         Status.SUCCEEDED, minor, f"trade-{NO}",
     )  # fmt: skip
     assert story.payment.minor == 100, "what is owed is what was owed"
+    assert story.attempt().asked_minor == 100, "and what was asked for is remembered"
     assert story.payment.refunds == ()
     assert story.told == ["paid"]
     assert change is not None

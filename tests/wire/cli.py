@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -20,6 +21,10 @@ from typing import Any, Final
 import pytest
 
 from oncepay import cli
+from oncepay.assembly import assemble
+from oncepay.config import from_env
+from oncepay.domain.change import CaseOpened
+from oncepay.engine import pay
 
 READY_S: Final = 30.0
 
@@ -134,3 +139,24 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
+
+
+def seed(shell: Shell) -> tuple[str, str]:
+    """A payment without an attempt, and a case about it: their ids."""
+
+    async def work() -> tuple[str, str]:
+        centre = await assemble(from_env(shell.settings))
+        try:
+            engine = centre.engine
+            now_ms = engine.clock.now_ms()
+            new = pay.NewPayment(
+                order_no="A-1", minor=8800, currency="CNY", subject="Tea", deadline_ms=now_ms + 3_600_000
+            )
+            shown = await pay.create(engine, engine.directory.app("shop"), new, None)
+            payment_id = shown.payment.id
+            case = CaseOpened(about=payment_id, kind="unsettled", text="Look at it.", payment_id=payment_id)
+            return payment_id, await engine.ledger.open_case(case, now_ms)
+        finally:
+            await centre.stop(0)
+
+    return asyncio.run(work())

@@ -12,13 +12,9 @@ from typing import Any
 
 import pytest
 
-from oncepay.assembly import assemble
-from oncepay.config import from_env
-from oncepay.domain.change import CaseOpened
-from oncepay.engine import pay
 from oncepay.sandbox.main import Sandbox
 from tests.sandbox.vectors import vector_keys
-from tests.wire.cli import Shell
+from tests.wire.cli import Shell, seed
 
 
 @pytest.fixture(autouse=True)
@@ -201,27 +197,6 @@ def test_debug_shows_where(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 # -- stories -----------------------------------------------------------------------------------------------------
-
-
-def seed(shell: Shell) -> tuple[str, str]:
-    """A payment without an attempt, and a case about it: their ids."""
-
-    async def work() -> tuple[str, str]:
-        centre = await assemble(from_env(shell.settings))
-        try:
-            engine = centre.engine
-            now_ms = engine.clock.now_ms()
-            new = pay.NewPayment(
-                order_no="A-1", minor=8800, currency="CNY", subject="Tea", deadline_ms=now_ms + 3_600_000
-            )
-            shown = await pay.create(engine, engine.directory.app("shop"), new, None)
-            payment_id = shown.payment.id
-            case = CaseOpened(about=payment_id, kind="unsettled", text="Look at it.", payment_id=payment_id)
-            return payment_id, await engine.ledger.open_case(case, now_ms)
-        finally:
-            await centre.stop(0)
-
-    return asyncio.run(work())
 
 
 def test_a_payment_is_shown_and_explained_by_any_of_its_names(shell: Shell) -> None:

@@ -190,13 +190,14 @@ def _print(seen: Look, view: dict[str, Any], *, as_json: bool) -> None:
             ("case", view["id"]),
             ("kind", row.kind),
             ("status", row.status),
-            ("opened", f"{when(row.opened_ms)} ({span(seen.age_ms / 1000)} ago)"),
+            ("opened", when(row.opened_ms)),
+            ("age", span(seen.age_ms / 1000)),
             ("seen", row.seen),
             ("about", _about(seen)),
             ("app", row.app or "-"),
             ("at risk", _at_risk(seen)),
             ("text", row.text),
-            *((name, value) for name, value in row.data.items() if not isinstance(value, list)),
+            *(_field(name, value) for name, value in row.data.items() if not isinstance(value, list)),
             ("by itself", seen.by_itself or "-"),
             ("next", _next(seen)),
             ("note", row.note or "-"),
@@ -216,6 +217,10 @@ def _print_story(entries: list[dict[str, Any]], what: str, columns: tuple[str, .
     click.echo()
     rows = [(when(entry.get("at_ms")), *(entry.get(column) for column in columns)) for entry in entries]
     print_table((f"{what} (UTC)", *columns), rows, empty="")
+
+
+def _field(name: str, value: Any) -> tuple[str, Any]:
+    return (name.removesuffix("_ms"), when(value)) if name.endswith("_ms") else (name, value)
 
 
 def _about(seen: Look) -> str:

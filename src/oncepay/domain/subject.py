@@ -105,6 +105,7 @@ def arrived(desk: Desk, asked: Handle) -> Attempt:
         status=Status.SUCCEEDED,
         reason=Reason.NONE,
         minor=minor,
+        asked_minor=0 if minor == attempt.minor else attempt.asked_minor or attempt.minor,
         currency=currency,
         trade_no=trade_no or attempt.trade_no,
         moved_ms=said.channel_ms or desk.now_ms,

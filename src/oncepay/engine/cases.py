@@ -35,6 +35,7 @@ BY_ITSELF: Final[Mapping[str, str]] = {
     "refund_stuck": "Surplus is tried on; a refund of the app's has failed, and its amount is free.",
     "refunded_too_much": "Nothing: the money is gone, and recorded.",
     "outside_refund": "What went back is recorded when the channel says how much it was.",
+    "debited_late": "The channel sends it back by itself.",
     "contradiction": "Nothing: it stays succeeded.",
     "wrong_content": "Nothing was changed by the message; the attempt is followed as ever.",
     "unplaced_money": "Nothing.",

@@ -99,7 +99,7 @@ def _of_attempt(attempt: Attempt) -> list[dict[str, Any]]:
             "at_ms": attempt.created_ms,
             "what": f"{what}.started",
             "method": attempt.method,
-            "minor": attempt.minor,
+            "minor": attempt.asked_minor or attempt.minor,
             "refund_no": attempt.refund_no,
         }
     ]
