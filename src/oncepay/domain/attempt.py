@@ -135,6 +135,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     settled_ms: int = 0  # when it became over or succeeded
     trade_no: str = ""  # the channel's own number
     moved_ms: int = 0  # when the money moved, by the channel's time
+    returned_minor: int = 0  # in: the most that the channel ever said went back of it
     raised: bool = False  # its case "unsettled" is open; plan raises it once
 
     @property
