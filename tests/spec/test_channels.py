@@ -4,6 +4,7 @@ Alipay, went back, paid by WeChat Pay, and then pays the Alipay page too."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import pytest
@@ -224,6 +225,21 @@ async def test_many_switches_at_once_leave_one_live_attempt(town: Town, first: s
     payment = await town.now(shown.payment)
     assert payment.status in {PaymentStatus.PAID, PaymentStatus.CLOSED}
     assert payment.kept == town.kept_in_books(payment)
+
+
+@pytest.mark.parametrize("first", OPENERS)
+async def test_what_can_be_closed_is_closed_before_the_next_also_beside_a_page_that_cannot_be(
+    town: Town, first: str
+) -> None:
+    """The page stays open, and many start something else at once: each of theirs is over before the next is shown."""
+    shown = await starts_with(town, "S-7", first)
+    others = [("wechat", "native"), ("wechat", "app"), ("alipay", "wap"), ("wechat", "native")]
+    await asyncio.gather(*(town.starts(shown.payment, *other) for other in others), return_exceptions=True)
+    payment = await town.now(shown.payment)
+    assert len(payment.attempts) > 1
+    for one, after in itertools.pairwise(payment.attempts):
+        if one.channel == "wechat" and one.shown_ms:
+            assert 0 < one.settled_ms <= after.created_ms, "nobody may pay both"
 
 
 # -- twice, late, wrong, without us ------------------------------------------------------------------------------------

@@ -180,8 +180,8 @@ async def start(engine: Engine, payment: Payment, new: NewAttempt) -> Shown:
         if change is None:
             return await _until_shown(engine, payment, asked, end)
         bodies = await engine.commit(change, before=payment, extras=_extras(new))
-        if bodies is None:
-            payment = await engine.load(payment.id)
+        if bodies is None:  # what is live now may be another's, and nobody has tried to close that
+            payment, following = await engine.load(payment.id), True
             continue
         payment = change.payment
         live = _live(payment, asked)
