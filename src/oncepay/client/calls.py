@@ -17,7 +17,7 @@ import msgspec
 
 from oncepay.client import errors
 from oncepay.client.errors import ArgumentInvalid, Outcome, Refused, Unknown
-from oncepay.client.shapes import Whole
+from oncepay.client.shapes import PaymentStarted, Refund, Whole
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -138,7 +138,7 @@ def read(call: Call[T], answer: Answer, tries: int) -> T:
     for member, wanted in call.about:
         if getattr(value, member) != wanted:
             raise unknown(call, f"the answer is about another {member} than {wanted}", tries)
-    if answer.headers.get("oncepay-replayed") == "true" and hasattr(value, "replayed"):
+    if isinstance(value, PaymentStarted | Refund) and answer.headers.get("oncepay-replayed") == "true":
         value = msgspec.structs.replace(value, replayed=True)
     return call.then(value)
 
@@ -167,9 +167,8 @@ def refused(call: Call[Any], answer: Answer, problem: Mapping[str, Any], tries: 
     """The refusal that a problem is. ``doubt``: an earlier try may have been done, and this answer not know of it."""
     outcome: Outcome | None = None
     if call.money:
-        outcome = problem.get("outcome", "unknown" if answer.status >= 500 else "not_sent")
-        if doubt and outcome == "not_sent":
-            outcome = "unknown"
+        said = problem.get("outcome", "unknown" if answer.status >= 500 else "not_sent")
+        outcome = "failed" if said == "failed" else "not_sent" if said == "not_sent" and not doubt else "unknown"
     kind = _KINDS.get(answer.status, Refused)
     if answer.status >= 500 or problem.get("retry"):
         kind = errors.Unavailable
@@ -197,7 +196,8 @@ def strange(call: Call[Any], answer: Answer, tries: int) -> Unknown:
 def _not_understood(answer: Answer) -> str:
     media = answer.headers.get("content-type", "nothing declared")
     said = " ".join(answer.body[: 4 * WORDS_MAX].decode("utf-8", "replace").split())[:WORDS_MAX]
-    where = " to " + answer.headers["location"][:WORDS_MAX] if 300 <= answer.status < 400 else ""
+    location = answer.headers.get("location", "")[:WORDS_MAX]
+    where = f" to {location}" if location else ""
     return (
         f"the answer is {answer.status}{where} ({media}) and not as this version of oncepay knows a centre's: is the "
         f"address right, and is a newer version to be installed? It says: {said!r}"

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -26,7 +25,7 @@ H = TypeVar("H")
 ANSWER_MAX: Final = 64 * 1024 * 1024  # bytes; far more than a centre ever says
 LIMITS: Final = Limits()
 
-_TOO_LARGE: Final = Lost(sent=True, why=f"the answer has more than {ANSWER_MAX} bytes")
+_TOO_LARGE: Final = f"the answer has more than {ANSWER_MAX} bytes"
 _NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
 
 
@@ -34,9 +33,13 @@ class _Address:
     """Where the centre is, and how calls to it are headed. The key appears in no ``repr`` and no error."""
 
     def __init__(self, base_url: str, key: str) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
-            raise ArgumentInvalid(f"the address of the centre is like https://pay.example, not {base_url!r}")
+        try:
+            parts = httpx2.URL(base_url)
+        except httpx2.InvalidURL:
+            parts = httpx2.URL()
+        more = parts.query or parts.fragment or parts.userinfo
+        if parts.scheme not in {"https", "http"} or not parts.host or (parts.port or 0) > 65535 or more:
+            raise ArgumentInvalid("the address of the centre is like https://pay.example, and nothing behind its path")
         if not key.isascii() or not key.isprintable() or not key or " " in key:
             raise ArgumentInvalid("the key is onc_ and letters and digits, as it was shown when it was made")
         self.base_url = base_url.rstrip("/")
@@ -172,7 +175,7 @@ class Client(_Base[httpx2.Client]):
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > ANSWER_MAX:
-                        return _TOO_LARGE
+                        return Lost(sent=True, why=_TOO_LARGE)
                     if self._around.clock() > end:
                         return self._address.lost(TimeoutError(), seconds)
             finally:
@@ -244,7 +247,7 @@ class AsyncClient(_Base[httpx2.AsyncClient]):
                     async for piece in response.aiter_bytes():
                         body += piece
                         if len(body) > ANSWER_MAX:
-                            return _TOO_LARGE
+                            return Lost(sent=True, why=_TOO_LARGE)
                 finally:
                     await response.aclose()
         except (httpx2.HTTPError, TimeoutError) as error:

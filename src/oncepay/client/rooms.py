@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from oncepay.client import cases, deliveries, endpoints, events, payments, refunds
@@ -66,12 +66,12 @@ class Made(Generic[P, T]):
     """A call as a method."""
 
     def __init__(self, describe: Callable[P, Call[T]]) -> None:
-        self._describe = describe
+        self.describe = describe
 
     def __get__(self, room: Room, _kind: type) -> Callable[P, T]:
-        @functools.wraps(self._describe)
+        @functools.wraps(self.describe)
         def made(*args: P.args, **kwargs: P.kwargs) -> T:
-            return room.make(self._describe(*args, **kwargs))
+            return room.make(self.describe(*args, **kwargs))
 
         return made
 
@@ -80,12 +80,12 @@ class AsyncMade(Generic[P, T]):
     """A call as a method to be awaited."""
 
     def __init__(self, describe: Callable[P, Call[T]]) -> None:
-        self._describe = describe
+        self.describe = describe
 
-    def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, Awaitable[T]]:
-        @functools.wraps(self._describe)
+    def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, Coroutine[Any, Any, T]]:
+        @functools.wraps(self.describe)
         async def made(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await room.make(self._describe(*args, **kwargs))
+            return await room.make(self.describe(*args, **kwargs))
 
         return made
 
@@ -94,14 +94,14 @@ class Pages(Generic[P, G]):
     """A list as an iterator of its pages; those without anything on them are passed over."""
 
     def __init__(self, describe: Callable[P, Call[G]]) -> None:
-        self._describe = describe
+        self.describe = describe
 
     def __get__(self, room: Room, _kind: type) -> Callable[P, Iterator[G]]:
-        @functools.wraps(self._describe)
+        @functools.wraps(self.describe)
         def pages(*args: P.args, **kwargs: P.kwargs) -> Iterator[G]:
             more: str | None = ""
             while more is not None:
-                page = room.make(self._describe(*args, **kwargs))
+                page = room.make(self.describe(*args, **kwargs))
                 if page.data:
                     yield page
                 more = kwargs["after"] = page.more
@@ -113,14 +113,14 @@ class AsyncPages(Generic[P, G]):
     """A list as an asynchronous iterator of its pages; those without anything on them are passed over."""
 
     def __init__(self, describe: Callable[P, Call[G]]) -> None:
-        self._describe = describe
+        self.describe = describe
 
     def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, AsyncIterator[G]]:
-        @functools.wraps(self._describe)
+        @functools.wraps(self.describe)
         async def pages(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[G]:
             more: str | None = ""
             while more is not None:
-                page = await room.make(self._describe(*args, **kwargs))
+                page = await room.make(self.describe(*args, **kwargs))
                 if page.data:
                     yield page
                 more = kwargs["after"] = page.more
@@ -132,6 +132,7 @@ class Each(Generic[P, T]):
     """A list as an iterator of what it holds."""
 
     def __init__(self, describe: Callable[P, Call[Paged[T]]]) -> None:
+        self.describe = describe
         self._pages = Pages(describe)
 
     def __get__(self, room: Room, kind: type) -> Callable[P, Iterator[T]]:
@@ -149,6 +150,7 @@ class AsyncEach(Generic[P, T]):
     """A list as an asynchronous iterator of what it holds."""
 
     def __init__(self, describe: Callable[P, Call[Paged[T]]]) -> None:
+        self.describe = describe
         self._pages = AsyncPages(describe)
 
     def __get__(self, room: AsyncRoom, kind: type) -> Callable[P, AsyncIterator[T]]:

@@ -16,23 +16,29 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from oncepay.client.around import Around
 from oncepay.client.calls import Answer, Call, problem_of, read, refused, strange, unknown
-from oncepay.client.errors import CallFailed, NotSent
+from oncepay.client.errors import ArgumentInvalid, CallFailed, NotSent
 
 T = TypeVar("T")
 
 PAUSE_S: Final = 0.2  # the first pause is up to this, each further one up to twice as long
 PAUSE_MAX_S: Final = 5.0
+TRY_MIN_S: Final = 0.05  # with less than this left, no further try is begun
 PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})  # what a proxy says of the moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """How long, in seconds. ``total_s``: for a call with all its tries and pauses; ``try_s``: for one of them;
-    ``connect_s``: until there is a connection. A call that asks the centre to wait is given that much more."""
+    ``connect_s``: until there is a connection. A call that asks the centre to wait is given that much more. Raises
+    ArgumentInvalid for what is no time."""
 
     total_s: float = 30.0
     try_s: float = 15.0
     connect_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not all(0 < seconds < float("inf") for seconds in (self.total_s, self.try_s, self.connect_s)):
+            raise ArgumentInvalid(f"a call needs a time in which it ends, in seconds above 0: {self}")
 
     def within(self, total_s: float) -> Limits:
         """The same, with calls that end within so many seconds."""
@@ -72,7 +78,7 @@ def converse(call: Call[T], limits: Limits, around: Around) -> Generator[Send | 
     end = around.clock() + limits.total_s + call.wait_s
     doubt = False
     for tries in count(1):
-        told = yield Send(min(limits.try_s + call.wait_s, end - around.clock()))
+        told = yield Send(max(min(limits.try_s + call.wait_s, end - around.clock()), TRY_MIN_S))
         assert told is not None, "a try ends in an answer or without one"
         if isinstance(told, Answer):
             if told.status < 300:
@@ -82,7 +88,7 @@ def converse(call: Call[T], limits: Limits, around: Around) -> Generator[Send | 
         verdict = _judge(call, told, tries, doubt=doubt)
         doubt = doubt or verdict.doubt
         pause_s = verdict.after_s + around.draw() * min(PAUSE_S * 2 ** (tries - 1), PAUSE_MAX_S)
-        if not verdict.again or (doubt and call.once) or around.clock() + pause_s >= end:
+        if not verdict.again or (doubt and call.once) or around.clock() + pause_s + TRY_MIN_S > end:
             raise verdict.error
         yield Pause(pause_s)
     raise AssertionError("counting has no end")

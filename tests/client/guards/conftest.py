@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,13 @@ import pytest
 from tests.client.guards.books import Where
 from tests.servers import fresh_database
 from tests.services import Service, has_mariadb, mariadb, valkey
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """One kind of loop: what is told apart here is the kind of database."""
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")
