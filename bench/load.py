@@ -11,6 +11,11 @@ from bench.http1 import Client, Sink
 from bench.places import Town, cpu_s, rss_mb
 
 TOLD_WITHIN_S = 60.0
+ATTEMPTS = {  # one way to pay a channel, each with a call: a code to scan
+    "wechat": {"channel": "wechat", "method": "native"},
+    "alipay": {"channel": "alipay", "method": "precreate"},
+    "unionpay": {"channel": "unionpay", "method": "qr"},
+}
 
 
 @dataclass
@@ -48,6 +53,7 @@ class Run:
     in_flight: int = 200
     abandoned: float = 0.0
     linger_s: float = 0.0  # after the last one, so that what comes of abandoned ones is counted
+    channel: str = "wechat"
 
 
 class Driver:
@@ -72,7 +78,8 @@ class Driver:
 
         async def one(index: int) -> None:
             try:
-                await self._pay(f"{run.name}-{index}", abandon=(index * run.abandoned) % 1 + run.abandoned >= 1)
+                abandon = (index * run.abandoned) % 1 + run.abandoned >= 1
+                await self._pay(f"{run.name}-{index}", run.channel, abandon=abandon)
             except (ConnectionError, TimeoutError, KeyError, ValueError) as error:
                 self._failed.append(f"{type(error).__name__}: {error}"[:200])
             finally:
@@ -107,13 +114,13 @@ class Driver:
             "rss_mb": round(rss, 1),
         }
 
-    async def _pay(self, order_no: str, *, abandon: bool) -> None:
+    async def _pay(self, order_no: str, channel: str, *, abandon: bool) -> None:
         body = {
             "order_no": order_no,
             "amount": {"minor": 8800, "currency": "CNY"},
             "subject": "Tea",
             "deadline_ms": time.time_ns() // 1_000_000 + 3_600_000,
-            "attempt": {"channel": "wechat", "method": "native"},
+            "attempt": ATTEMPTS[channel],
         }
         started = time.perf_counter()
         status, answer = await self._centre.post("/v1/payments", json.dumps(body).encode())
@@ -127,7 +134,9 @@ class Driver:
         self._shop.told[payment["id"]] = told
         number = payment["attempt"]["id"].removeprefix("att_")
         paid = time.perf_counter()
-        status, answer = await self._sandbox.post("/sandbox/pay", json.dumps({"number": number}).encode())
+        status, answer = await self._sandbox.post(
+            "/sandbox/pay", json.dumps({"number": number, "channel": channel}).encode()
+        )
         if status >= 300:
             raise ValueError(f"sandbox: {status} {answer[:120]!r}")
         self._told.append(await asyncio.wait_for(told, TOLD_WITHIN_S) - paid)

@@ -120,31 +120,14 @@ class Town:
         self.centre.ready("/readyz")
 
     async def _set_up(self, config: Config) -> None:
-        keys = json.loads((self.home / "sandbox" / "sandbox.json").read_text())["wechat"]
+        played = json.loads((self.home / "sandbox" / "sandbox.json").read_text())
         centre = await assemble(config)
         engine = centre.engine
         app, self.key = await admin.create_app(engine, "shop", "The bench's shop")
         app = await admin.set_policies(engine, app, private_networks=("127.0.0.0/8",))
         await admin.add_endpoint(engine, app, f"http://127.0.0.1:{self.sink_port}/hook")
-        await admin.add_account(
-            engine,
-            "wx",
-            "wechat",
-            identity={"mchid": keys["mchid"], "appid": keys["appid"]},
-            settings={
-                "merchant_serial_no": keys["merchant_serial_no"],
-                "public_key_id": keys["public_key_id"],
-                "public_key_pem": keys["public_key_pem"],
-                "platform_certificates": [
-                    {"serial_no": keys["platform_serial_no"], "pem": keys["platform_certificate_pem"]}
-                ],
-                "base_urls": [keys["base_url"]],
-            },
-            secrets={
-                "merchant_private_key_pem": keys["merchant_private_key_pem"],
-                "apiv3_key": keys["apiv3_key"],
-            },
-        )
+        for channel in ("wechat", "alipay", "unionpay"):
+            await admin.add_account(engine, channel, channel, **played[channel]["account"])
         await centre.stop()
 
     def measured(self) -> list[psutil.Process]:

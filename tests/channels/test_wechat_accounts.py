@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from oncepay.channels.wechat.accounts import Accounts
+from oncepay.channels.accounts import Accounts
+from oncepay.channels.wechat.accounts import open_account
 from oncepay.domain.errors import Invalid
 from oncepay.ports import Account
 from tests.channels.wechat_kit import ACCOUNT, CERTIFICATE, CHANNEL, KEYS, SERIAL, account
@@ -111,7 +112,7 @@ def test_an_account_that_cannot_work(bad: Account, field: str) -> None:
 
 
 def test_an_account_is_opened_once_until_it_changes() -> None:
-    accounts = Accounts()
+    accounts = Accounts(open_account)
     opened = accounts.open(ACCOUNT)
     assert accounts.open(ACCOUNT) is opened
     assert accounts.open(msgspec.structs.replace(ACCOUNT)) is opened

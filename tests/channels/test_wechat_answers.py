@@ -11,6 +11,7 @@ from oncepay.channels.wechat.codes import VERDICTS
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Reason, Road
 from oncepay.domain.change import Evidence, Fault
 from oncepay.ports import Answer, NotSent, Unknown
+from tests.channels.kit import ABSENT, ACCOUNT_, ASK, BALANCE, MOMENT, REFUSED, said
 from tests.channels.wechat_kit import (
     APPID,
     MCHID,
@@ -34,19 +35,6 @@ def evidence(call: Call, answer: Answer, attempt: Attempt | None = None) -> Evid
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------
-
-REFUSED, ABSENT, ASK = "refused", "absent", "ask"
-ACCOUNT_, BALANCE, MOMENT = "account", "balance", "moment"
-
-
-def said(found: Evidence) -> str:
-    """The evidence in one word."""
-    if found.fact is Fact.OVER:
-        return REFUSED if found.reason is Reason.REFUSED else "over"
-    if found.fact is Fact.SILENT:
-        return found.fault.value or ASK
-    return found.fact.value
-
 
 CODES = [
     # status, code as it comes, prepay, query, close, refund, query of the refund

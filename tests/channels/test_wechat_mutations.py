@@ -13,6 +13,7 @@ from oncepay.channels.wechat.accounts import open_account
 from oncepay.channels.wechat.keys import Doubt, Genuine, verify
 from oncepay.domain.attempt import Call, Fact, Reason
 from oncepay.ports import Answered, Notice, Refused
+from tests.channels.kit import ANYTHING, changed
 from tests.channels.wechat_kit import (
     ACCOUNT,
     CHANNEL,
@@ -30,27 +31,6 @@ SIGNED = ("wechatpay-signature", "wechatpay-timestamp", "wechatpay-nonce", "wech
 BODY = notified(trade("SUCCESS"))
 HEADERS = headers(BODY)
 VERIFIERS = open_account(ACCOUNT).verifiers
-
-
-def changed(raw: bytes, rng: random.Random) -> bytes:
-    """One to three small changes: a byte replaced, a bit turned, one dropped, one put in, two swapped, the rest cut."""
-    data = bytearray(raw)
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(data)) if data else 0
-        kind = rng.randrange(6)
-        if kind == 0 and data:
-            data[at] = rng.randrange(256)
-        elif kind == 1 and data:
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 2 and data:
-            del data[at]
-        elif kind == 3:
-            data.insert(at, rng.randrange(256))
-        elif kind == 4 and at:
-            data[at - 1], data[at] = data[at], data[at - 1]
-        elif kind == 5:
-            del data[at:]
-    return bytes(data)
 
 
 @given(st.integers(0, 2**32))
@@ -122,13 +102,6 @@ def test_whatever_is_signed_is_read_without_raising(body: bytes, status: int, ca
         assert (evidence.fact, evidence.reason) == (Fact.OVER, Reason.CLOSED)
     else:
         assert evidence.fact is Fact.SILENT
-
-
-ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=10,
-)
 
 
 @given(

@@ -9,68 +9,17 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
-from yarl import URL
 
 from oncepay.domain.attempt import Attempt, Call, Fact, Reason
-from oncepay.domain.change import Evidence, Fault
-from oncepay.ports import Account, Answer, Answered, Draft, Notice, Read, Refused, Request, Unknown
+from oncepay.domain.change import Fault
+from oncepay.ports import Notice, Refused
 from oncepay.sandbox.main import Sandbox
-from tests.channels.wechat_kit import CHANNEL, NO, NONCE, account, order, refund
+from tests.channels.talk import NONCE, Talk
+from tests.channels.wechat_kit import CHANNEL, NO, account, order, refund
 from tests.sandbox.merchant import Receiver
 from tests.sandbox.vectors import vector_keys
 
 PAYERS = {"jsapi": {"openid": "oTEST-0000000000000000000001"}, "h5": {"client_ip": "203.0.113.7"}}
-
-
-class Talk:
-    """Our side of a conversation: drafts once, signs, sends, reads."""
-
-    def __init__(self, sandbox: Sandbox, session: aiohttp.ClientSession, notify_url: str) -> None:
-        self.sandbox, self.session, self.notify_url = sandbox, session, notify_url
-        self.account: Account = account(base_urls=[sandbox.base_url])
-        self.bodies: dict[str, bytes] = {}
-
-    @property
-    def now_ms(self) -> int:
-        return int(self.sandbox.clock.now() * 1000)
-
-    async def send(self, request: Request) -> Answer:
-        try:
-            async with self.session.request(
-                request.method, URL(request.url, encoded=True), data=request.body or None, headers=request.headers
-            ) as got:
-                told = {name.lower(): value for name, value in got.headers.items()}
-                return Answered(status=got.status, headers=told, body=await got.read())
-        except aiohttp.ClientError as error:
-            return Unknown(why=str(error))
-
-    def body(self, call: Call, attempt: Attempt) -> bytes:
-        if call not in {Call.PREPAY, Call.REFUND}:
-            return b""
-        if attempt.no not in self.bodies:
-            draft = Draft(
-                attempt=attempt,
-                subject="测试商品-茶杯",
-                app="pc",
-                order_no="7",
-                notify_url=self.notify_url,
-                payer=PAYERS.get(attempt.method, {}),
-                paying=None if attempt.incoming else order(),
-                note="测试退款",
-            )
-            self.bodies[attempt.no] = CHANNEL.draft(draft, self.account)
-        return self.bodies[attempt.no]
-
-    async def read(self, call: Call, attempt: Attempt) -> Read:
-        body = self.body(call, attempt)
-        request = CHANNEL.build(call, attempt, self.account, body=body, now_ms=self.now_ms, nonce=NONCE, host=0)
-        answer = await self.send(request)
-        return CHANNEL.read(call, answer, attempt, self.account, now_ms=self.now_ms, nonce=NONCE)
-
-    async def ask(self, call: Call, attempt: Attempt) -> Evidence:
-        (evidence,) = (await self.read(call, attempt)).evidence
-        assert evidence.wrong == ""
-        return evidence
 
 
 @pytest.fixture
@@ -88,7 +37,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def talk(sandbox: Sandbox, receiver: Receiver) -> AsyncIterator[Talk]:
     async with aiohttp.ClientSession() as session:
-        yield Talk(sandbox, session, receiver.url)
+        to = account(base_urls=[sandbox.base_url])
+        yield Talk(sandbox, session, receiver, CHANNEL, to, payers=PAYERS, paying=order())
 
 
 def live(talk: Talk, no: str = NO, method: str = "native") -> Attempt:
@@ -119,17 +69,12 @@ async def test_a_payment_from_prepay_to_paid(talk: Talk, sandbox: Sandbox, recei
     prepaid = await talk.ask(Call.PREPAY, attempt)
     assert (prepaid.fact, prepaid.fault) == (Fact.SILENT, Fault.NONE)
 
-    notice = heard(talk, receiver, 0)
+    notice = talk.heard(0)
     assert isinstance(notice, Notice)
     assert (notice.numbers, notice.echo) == ((NO,), "pc:7")
     (told,) = notice.evidence
     same = ("number", "fact", "minor", "currency", "trade_no", "channel_ms", "channel_day", "wrong")
     assert {name: getattr(told, name) for name in same} == {name: getattr(moved, name) for name in same}
-
-
-def heard(talk: Talk, receiver: Receiver, index: int) -> Notice | Refused:
-    told = {name.lower(): value for name, value in receiver.got[index].headers.items()}
-    return CHANNEL.read_notification(told, receiver.got[index].body, talk.account, now_ms=talk.now_ms)
 
 
 async def test_a_close_is_over_and_stays_over(talk: Talk) -> None:
@@ -181,7 +126,7 @@ async def test_a_refund(talk: Talk, receiver: Receiver, fault: str, fact: Fact, 
     ended, again = await talk.ask(Call.QUERY_REFUND, back), await talk.ask(Call.REFUND, back)
     assert (ended.fact, ended.attention, ended.minor, ended.of) == (fact, attention, 234, NO)
     assert (again.fact, again.attention, again.trade_no) == (fact, attention, ended.trade_no)
-    notice = heard(talk, receiver, 1)
+    notice = talk.heard(1)
     assert isinstance(notice, Notice)
     assert notice.numbers == (NO, back.no)
     assert (notice.evidence[0].fact, notice.evidence[0].attention) == (fact, attention)
@@ -232,7 +177,7 @@ async def test_notifications_of_all_kinds(talk: Talk, sandbox: Sandbox, receiver
     await talk.read(Call.PREPAY, live(talk))
     sandbox.pay(NO)
     await sandbox.settle()
-    found = heard(talk, receiver, 0)
+    found = talk.heard(0)
     if fault == "pubkey_mix":
         assert isinstance(found, Notice)
         return
@@ -240,7 +185,7 @@ async def test_notifications_of_all_kinds(talk: Talk, sandbox: Sandbox, receiver
     assert found.probe is (fault == "signtest_notify")
     sandbox.advance(15)
     await sandbox.settle()
-    assert isinstance(heard(talk, receiver, 1), Notice)
+    assert isinstance(talk.heard(1), Notice)
 
 
 async def test_an_old_message_in_xml_is_refused_by_name(talk: Talk, sandbox: Sandbox, receiver: Receiver) -> None:
@@ -248,7 +193,7 @@ async def test_an_old_message_in_xml_is_refused_by_name(talk: Talk, sandbox: San
     await talk.read(Call.PREPAY, live(talk))
     sandbox.pay(NO)
     await sandbox.settle()
-    found = heard(talk, receiver, 0)
+    found = talk.heard(0)
     assert isinstance(found, Refused)
     assert "XML" in found.why
 

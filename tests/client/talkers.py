@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal
@@ -12,6 +13,13 @@ from tests.wire.loopback import read_request, serving
 
 AT_ONCE: Final = Around(sleep=lambda _: None, sleep_async=lambda _: asyncio.sleep(0), draw=lambda: 0.0)
 PATIENT: Final = Limits(total_s=20, try_s=10)
+
+
+def ticking() -> Around:
+    """A clock that is a second later at each look: tries are many seconds long for whoever is slow, and few."""
+    seconds = itertools.count(1000.0)
+    return Around(clock=lambda: next(seconds), sleep=AT_ONCE.sleep, sleep_async=AT_ONCE.sleep_async, draw=AT_ONCE.draw)
+
 
 Kind = Literal["threads", "asyncio"]
 KINDS: Final[tuple[Kind, ...]] = ("threads", "asyncio")

@@ -181,9 +181,10 @@ class Delivery:
 
 @dataclass
 class Receiver:
-    """The merchant's notify address. ``status`` is what it answers."""
+    """The merchant's notify address. ``status`` and ``answer`` are what it answers."""
 
     status: int = 200
+    answer: str = ""
     got: list[Delivery] = field(default_factory=list)
     url: str = ""
     _runner: web.AppRunner | None = None
@@ -213,4 +214,4 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         self.got.append(Delivery(request.headers, await request.read()))
         self._news.set()
-        return web.Response(status=self.status)
+        return web.Response(status=self.status, text=self.answer)

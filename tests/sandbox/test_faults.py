@@ -31,6 +31,7 @@ async def test_the_connection_is_dropped(sandbox: Sandbox, merchant: Merchant, f
     ("fault", "status", "code"),
     [
         ("http_500", 500, "SYSTEM_ERROR"),
+        ("system_error", 500, "SYSTEM_ERROR"),
         ("http_502", 502, None),
         ("http_503", 503, "SERVICE_UNAVAILABLE"),
         ("http_429", 429, "FREQUENCY_LIMITED"),
@@ -48,6 +49,13 @@ async def test_an_error_before_or_after_the_effect(
     sandbox.switches.sign_5xx = True
     once(sandbox, "http_500")
     assert (await merchant.prepay(NUMBER)).genuine
+
+
+async def test_a_rule_may_keep_to_one_channel(sandbox: Sandbox, merchant: Merchant) -> None:
+    once(sandbox, "http_500", channel="elsewhere")
+    assert (await merchant.prepay(NUMBER)).status == 200
+    once(sandbox, "http_500", channel="wechat")
+    assert (await merchant.prepay(NUMBER)).status == 500
 
 
 async def test_an_account_is_refused_until_it_is_mended(sandbox: Sandbox, merchant: Merchant) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from oncepay.sandbox.clock import rfc3339
-from oncepay.sandbox.control import Refused
 from oncepay.sandbox.main import Sandbox
+from oncepay.sandbox.vendor import Refused
 from tests.sandbox.merchant import Merchant
 
 

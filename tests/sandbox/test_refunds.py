@@ -158,3 +158,29 @@ async def test_a_refund_may_take_days(sandbox: Sandbox, merchant: Merchant, paid
     assert (await merchant.query_refund("R1")).json["status"] == "PROCESSING"
     sandbox.advance(61)
     assert (await merchant.query_refund("R1")).json["status"] == "SUCCESS"
+
+
+async def test_a_refund_in_the_console_is_told_in_version_two(
+    sandbox: Sandbox, merchant: Merchant, receiver: Receiver, paid: str
+) -> None:
+    """At the console's address when it has one, never at the payment's; the query and the books know of it anyway."""
+    sandbox.faults.clear()
+    url = f"{sandbox.base_url}/sandbox/refund"
+    for wrong, status in (
+        ({"number": paid, "minor": 1235}, 409),
+        ({"number": "NO"}, 400),
+        ({"number": "NO", "minor": 1}, 404),
+    ):
+        async with merchant.session.post(url, json=wrong) as answer:
+            assert answer.status == status, wrong
+    for address, told in (("", 0), (receiver.url, 1)):
+        sandbox.switches.console_notify_url = address
+        async with merchant.session.post(url, json={"number": paid, "minor": 100}) as answer:
+            number = (await answer.json())["refund"]
+        sandbox.advance(5)
+        await sandbox.settle()
+        assert len(receiver.got) == told
+        assert (await merchant.query_refund(number)).json["status"] == "SUCCESS"
+    assert receiver.got[0].body.startswith(b"<xml>")
+    assert sandbox.books(paid)[0].refunded == 200
+    assert (await merchant.query(paid)).json["trade_state"] == "REFUND"

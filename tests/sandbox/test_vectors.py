@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from oncepay.sandbox.main import Sandbox
+from oncepay.sandbox.rsakeys import load_private, sign_text, verify_text
 from oncepay.sandbox.server import Request
 from oncepay.sandbox.switches import Switches
 from oncepay.sandbox.wechat import wire
 from oncepay.sandbox.wechat.api import Api
-from oncepay.sandbox.wechat.keys import Ring, load_private, sign_text, verify_text
+from oncepay.sandbox.wechat.keys import Ring
 from oncepay.sandbox.wechat.notify import OFFSETS_S
 from oncepay.sandbox.wechat.wire import Answer, Refusal
 from tests.sandbox.vectors import vector_keys, vectors

@@ -6,12 +6,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
@@ -22,10 +25,12 @@ from oncepay.domain.payment import Payment
 from oncepay.domain.plan import plan
 from oncepay.engine import admin, close, refund, step, workers
 from oncepay.engine.core import Engine
-from oncepay.engine.pay import NewAttempt, NewPayment, Shown, create
+from oncepay.engine.pay import NewAttempt, NewPayment, Shown, create, start
 from oncepay.http.edge import make_server
 from oncepay.ports import App, Page
+from oncepay.sandbox.alipay import keys as alipay_keys
 from oncepay.sandbox.main import Sandbox
+from oncepay.sandbox.unionpay import keys as unionpay_keys
 from oncepay.sandbox.wechat.keys import KeyFile
 
 START_S = 1_800_000_000.0
@@ -115,20 +120,36 @@ class Town:
 
     # -- what apps and payers do -------------------------------------------------------------------------------------
 
-    async def pay(self, order_no: str, *, minor: int = 8800, method: str = "native", minutes: int = 60) -> Shown:
+    async def pay(
+        self, order_no: str, *, minor: int = 8800, channel: str = "wechat", method: str = "native", minutes: int = 60
+    ) -> Shown:
         """The app creates a payment with a first attempt."""
         new = NewPayment(
             order_no=order_no, minor=minor, currency="CNY", subject="Tea", deadline_ms=self.now_ms + minutes * 60_000
         )
         payer = {"openid": "oTEST-0000000000000000000001"} if method == "jsapi" else {}
         payer = {"client_ip": "203.0.113.7"} if method == "h5" else payer
-        return await create(self.engine, self.app, new, NewAttempt(channel="wechat", method=method, payer=payer))
+        return await create(self.engine, self.app, new, NewAttempt(channel=channel, method=method, payer=payer))
+
+    async def starts(self, payment: Payment, channel: str, method: str) -> Shown:
+        """The payer chose: another way to pay the same, or the same again."""
+        stored = await self.engine.load(payment.id)
+        return await start(self.engine, stored, NewAttempt(channel=channel, method=method))
 
     async def payer_pays(self, shown: Shown) -> None:
-        """Somebody scans and pays; the notification arrives unless a fault stops it."""
+        """Somebody scans what was shown, or opens it, and pays; the notification arrives unless a fault stops it."""
         assert shown.attempt is not None
-        self.sandbox.pay(shown.attempt.no)
+        given = json.loads(shown.credential or "{}")
+        as_form = {"form": {"action": given.get("action"), "fields": given.get("fields")}}
+        opened = as_form if given.get("type") == "form" else given
+        self.sandbox.pay_for({**opened, "channel": shown.attempt.channel, **self._named(shown, opened)})
         await self.quiet()
+
+    def _named(self, shown: Shown, opened: dict[str, Any]) -> dict[str, str]:
+        """By its number, where what was shown is for another program to open."""
+        assert shown.attempt is not None
+        known = {"code_url", "url", "order_string", "tn", "form"} & opened.keys()
+        return {} if known else {"number": shown.attempt.no}
 
     async def closes(self, payment: Payment, if_paid: Any = "keep") -> Payment:
         return await close.close(self.engine, await self.engine.load(payment.id), if_paid)
@@ -215,11 +236,31 @@ class Town:
         return [row.kind for row in rows]
 
 
+@cache
+def _drawn() -> tuple[bytes, bytes]:
+    """To draw keys takes a while: once for all tests."""
+    dice = random.Random(1)
+    drawn = alipay_keys.new_keys(dice, START_S), unionpay_keys.new_keys(dice, START_S)
+    return msgspec.json.encode(drawn[0]), msgspec.json.encode(drawn[1])
+
+
+def new_sandbox(keys: KeyFile) -> Sandbox:
+    """Always the same merchants, at one time."""
+    alipay, unionpay = _drawn()
+    return Sandbox(
+        clock=lambda: START_S,
+        seed=1,
+        keys=keys,
+        alipay_keys=msgspec.json.decode(alipay, type=alipay_keys.KeyFile),
+        unionpay_keys=msgspec.json.decode(unionpay, type=unionpay_keys.KeyFile),
+    )
+
+
 @asynccontextmanager
 async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
     """Sandbox, shop and centre on loopback."""
     shop = Shop()
-    async with Sandbox(clock=lambda: START_S, seed=1, keys=keys) as sandbox, shop.open():
+    async with new_sandbox(keys) as sandbox, shop.open():
         listener, port = _listen()
         config = Config(
             database_url=database_url,
@@ -234,7 +275,7 @@ async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
             app, key = await admin.create_app(centre.engine, "shop", "A shop")
             app = await admin.set_policies(centre.engine, app, private_networks=("127.0.0.0/8",))
             _, shop.secret = await admin.add_endpoint(centre.engine, app, shop.url)
-            await _add_account(centre.engine, sandbox)
+            await _add_accounts(centre.engine, sandbox)
             yield Town(sandbox, centre, shop, app, key)
         finally:
             server.should_exit = True
@@ -242,27 +283,12 @@ async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
             await centre.stop(1.0)
 
 
-async def _add_account(engine: Engine, sandbox: Sandbox) -> None:
-    keys = sandbox.config["wechat"]
-    await admin.add_account(
-        engine,
-        "wx",
-        "wechat",
-        identity={"mchid": keys["mchid"], "appid": keys["appid"]},
-        settings={
-            "merchant_serial_no": keys["merchant_serial_no"],
-            "public_key_id": keys["public_key_id"],
-            "public_key_pem": keys["public_key_pem"],
-            "platform_certificates": [
-                {"serial_no": keys["platform_serial_no"], "pem": keys["platform_certificate_pem"]}
-            ],
-            "base_urls": [keys["base_url"]],
-        },
-        secrets={
-            "merchant_private_key_pem": keys["merchant_private_key_pem"],
-            "apiv3_key": keys["apiv3_key"],
-        },
-    )
+ACCOUNTS: Final = {"wx": "wechat", "ali": "alipay", "up": "unionpay"}
+
+
+async def _add_accounts(engine: Engine, sandbox: Sandbox) -> None:
+    for account_id, channel in ACCOUNTS.items():
+        await admin.add_account(engine, account_id, channel, **sandbox.config[channel]["account"])
 
 
 def _listen() -> tuple[Any, int]:

@@ -117,24 +117,7 @@ class Town:
         app, self.key = await admin.create_app(centre.engine, "shop", "")
         app = await admin.set_policies(centre.engine, app, private_networks=("127.0.0.0/8",))
         await admin.add_endpoint(centre.engine, app, self.hook)
-        certificate = {"serial_no": keys["platform_serial_no"], "pem": keys["platform_certificate_pem"]}
-        await admin.add_account(
-            centre.engine,
-            "wx",
-            "wechat",
-            identity={"mchid": keys["mchid"], "appid": keys["appid"]},
-            settings={
-                "merchant_serial_no": keys["merchant_serial_no"],
-                "public_key_id": keys["public_key_id"],
-                "public_key_pem": keys["public_key_pem"],
-                "platform_certificates": [certificate],
-                "base_urls": [keys["base_url"]],
-            },
-            secrets={
-                "merchant_private_key_pem": keys["merchant_private_key_pem"],
-                "apiv3_key": keys["apiv3_key"],
-            },
-        )
+        await admin.add_account(centre.engine, "wx", "wechat", **keys["account"])
         await centre.stop()
 
     async def buyer(self, session: aiohttp.ClientSession, order_no: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from oncepay.domain import hear, plan, settle
+from oncepay.domain import commands, hear, plan, settle
 from oncepay.domain.attempt import OVER, TRANSITIONS, Fact
 from oncepay.domain.payment import PaymentStatus
 from oncepay.testing.explore import BUDGETS, Budget, Failure, explore
@@ -16,7 +16,13 @@ REFUND = Budget(wishes=("refund",), faults=1, crashes=1, payers=1)
 TWO = Budget(wishes=("b",), faults=0, crashes=0)
 
 
-@pytest.mark.parametrize("name", ["two attempts, patient", "closing", "late money", "late money accepted", "a refund"])
+QUICK = [
+    "two attempts, patient", "closing", "late money", "late money accepted", "a refund", "a page, patient",
+    "a form, closing", "a code told once",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_every_state_keeps_the_promises_and_can_end_right(name: str) -> None:
     found = explore(BUDGETS[name])
     assert found.ends > 100
@@ -66,3 +72,22 @@ def test_without_following_what_is_no_longer_wanted_nothing_ends(monkeypatch: py
 
     monkeypatch.setattr(plan, "_end", nothing)
     assert "can never end right" in broken_by(BUDGETS["closing"])
+
+
+def test_without_asking_twice_after_its_time_a_page_and_a_code_can_both_be_paid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hear, "_absent_settles", lambda *_: True)
+    story = broken_by(BUDGETS["a page, patient"])
+    assert "can both be paid" in story
+    assert "the page of 00 is shown" in story
+
+
+def test_only_what_was_never_shown_may_be_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_is_stranded", lambda attempt, _: attempt.calls > 0)
+    assert "can both be paid" in broken_by(BUDGETS["a code told once"])
+
+
+def test_a_page_that_is_not_looked_for_after_its_time_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_next_or_doubled", lambda *_: 10**15)
+    assert "can never end right" in broken_by(BUDGETS["a page, patient"])

@@ -90,6 +90,20 @@ async def test_a_payer_without_a_shop_to_go_to_reads_three_words(api: Api) -> No
         assert (await api.nobody.get(f"/return/{name}")).status == 404
 
 
+async def test_what_the_browser_brings_along_is_not_read_and_not_refused(api: Api) -> None:
+    """Alipay sends it back with a signed query, UnionPay with a form. Neither proves anything; the channel is asked."""
+    payment = (await api.shop.post("/v1/payments", {**TEA, "order_no": "B-5", "attempt": NATIVE})).json
+    page = f"/return/{payment['id']}"
+    said = await api.nobody.get(f"{page}?trade_no=1&trade_no=2&total_amount=88.00&sign=a%2Bb%ZZ%00")
+    assert (said.status, b"Not paid yet" in said.body) == (200, True)
+    said = await api.nobody.call(
+        "POST", page, headers={"content-type": "application/x-www-form-urlencoded"}, raw=b"respCode=00&="
+    )
+    assert (said.status, b"Not paid yet" in said.body) == (200, True)
+    paid = await api.paid("B-6")
+    assert (await api.nobody.call("POST", f"/return/{paid['id']}", raw=b"")).status == 200
+
+
 async def test_a_channel_that_is_silent_keeps_the_payer_only_a_moment(api: Api, monkeypatch: Any) -> None:
     monkeypatch.setattr("oncepay.http.notify.RETURN_S", 0.05)
     payment = (await api.shop.post("/v1/payments", {**TEA, "order_no": "B-4", "attempt": NATIVE})).json

@@ -105,11 +105,13 @@ def test_endpoints(shell: Shell) -> None:
 
 
 def test_an_account_from_a_sandbox(shell: Shell, sandbox_json: Path) -> None:
-    made = shell.data("account", "add", "wx", "--from-sandbox", str(sandbox_json))
+    made = shell.data("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(sandbox_json))
     block = json.loads(sandbox_json.read_text())["wechat"]
     assert made["identity"] == {"mchid": block["mchid"], "appid": block["appid"]}
     assert made["secrets"] == ["apiv3_key", "merchant_private_key_pem"]
-    assert shell.data("account", "add", "wx", "--from-sandbox", str(sandbox_json))["revision"] == 2
+    assert (
+        shell.data("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(sandbox_json))["revision"] == 2
+    )
     assert shell.data("account", "retire", "wx")["retired"] is True
     assert "retired" in shell.good("account", "list")
 
@@ -140,11 +142,11 @@ def test_an_account_from_files_keeps_its_secrets_to_itself(shell: Shell, sandbox
 
 
 def test_the_identity_of_an_account_never_changes(shell: Shell, sandbox_json: Path) -> None:
-    shell.good("account", "add", "wx", "--from-sandbox", str(sandbox_json))
+    shell.good("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(sandbox_json))
     block = json.loads(sandbox_json.read_text())
-    block["wechat"]["mchid"] = "1900000109"
+    block["wechat"]["account"]["identity"]["mchid"] = "1900000109"
     sandbox_json.write_text(json.dumps(block))
-    code, out, err = shell.run("account", "add", "wx", "--from-sandbox", str(sandbox_json))
+    code, out, err = shell.run("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(sandbox_json))
     assert (code, out, err.count("\n")) == (4, "", 1)
 
 
@@ -185,7 +187,7 @@ def test_wrong_settings_are_all_named(shell: Shell, monkeypatch: pytest.MonkeyPa
 
 
 def test_another_master_key_opens_nothing(shell: Shell, sandbox_json: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shell.good("account", "add", "wx", "--from-sandbox", str(sandbox_json))
+    shell.good("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(sandbox_json))
     monkeypatch.setenv("ONCEPAY_MASTER_KEY", base64.b64encode(b"x" * 32).decode())
     code, _, err = shell.run("account", "list")
     assert code == 6

@@ -41,7 +41,7 @@ def test_a_channel_that_is_there_and_one_that_went_away(shell: Shell, tmp_path: 
     ) as sandbox:
         url = sandbox.wait_for("sandbox http").split()[1]
         wait(lambda: get(f"{url}/sandbox/clock") == 200, "the sandbox")
-        shell.good("account", "add", "wx", "--from-sandbox", str(home / "sandbox.json"))
+        shell.good("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(home / "sandbox.json"))
         code, found = levels(shell)
         assert code == 0
         assert [finding["level"] for finding in found["account wx"]] == ["ok", "ok"]
@@ -61,7 +61,7 @@ def test_a_wrong_master_key_is_found_for_each_account(
         "sandbox", "--listen", "127.0.0.1:0", "--home", str(home), settings={}, log=tmp_path / "log"
     ) as sandbox:
         sandbox.wait_for("sandbox http")
-    shell.good("account", "add", "wx", "--from-sandbox", str(home / "sandbox.json"))
+    shell.good("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(home / "sandbox.json"))
     monkeypatch.setenv("ONCEPAY_MASTER_KEY", base64.b64encode(b"x" * 32).decode())
     code, found = levels(shell, "--offline")
     assert code == 1

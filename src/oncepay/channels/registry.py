@@ -15,7 +15,11 @@ from oncepay.domain.errors import MethodUnknown
 from oncepay.ports import Channel
 
 GROUP: Final = "oncepay.channels"
-BUILT_IN: Final = {"wechat": ("oncepay.channels.wechat", "WechatPay")}
+BUILT_IN: Final = {
+    "alipay": ("oncepay.channels.alipay", "Alipay"),
+    "unionpay": ("oncepay.channels.unionpay", "UnionPay"),
+    "wechat": ("oncepay.channels.wechat", "WechatPay"),
+}
 
 
 def known() -> tuple[str, ...]:

@@ -21,7 +21,7 @@ def account() -> None:
 
 @account.command()
 @click.argument("account_id", metavar="ID")
-@click.option("--channel", default="", help="The channel: wechat.")
+@click.option("--channel", default="", help="The channel: alipay, unionpay, wechat, or another that is installed.")
 @click.option("--identity", multiple=True, metavar="NAME=VALUE", help="What the channel calls us; never changes.")
 @click.option("--setting", multiple=True, metavar="NAME=VALUE", help="What is not secret. Repeat base_urls for more.")
 @click.option("--setting-file", multiple=True, metavar="NAME=PATH", help="The same, from a file: a public key ...")
@@ -52,16 +52,15 @@ def add(
       --setting public_key_id=PUB_KEY_ID_0119000000012024010100000001 --setting-file public_key_pem=pub_key.pem \\
       --secret-file merchant_private_key_pem=apiclient_key.pem --secret-file apiv3_key=apiv3.key
 
-    oncepay account add wx-sandbox --from-sandbox sandbox/sandbox.json
+    oncepay account add wx-sandbox --channel wechat --from-sandbox sandbox/sandbox.json
     """
     if from_sandbox is not None:
-        if channel not in {"", "wechat"} or identity or setting or setting_file or secret_file:
+        if identity or setting or setting_file or secret_file:
             raise click.UsageError("--from-sandbox brings everything; leave the other options out")
-        channel = "wechat"
-        given = of_sandbox(from_sandbox)
+        given = of_sandbox(from_sandbox, channel)
     else:
         if not channel:
-            raise click.UsageError("say --channel, or --from-sandbox")
+            raise click.UsageError("say --channel")
         given = {
             "identity": pairs(identity, "--identity"),
             "settings": {
@@ -132,27 +131,20 @@ def retire(*, account_id: str, as_json: bool) -> None:
         click.echo(f"Account {changed.id} is retired.")
 
 
-def of_sandbox(path: Path) -> dict[str, Any]:
-    """Identity, settings and secrets from a ``sandbox.json``. Raises BadParameter."""
+def of_sandbox(path: Path, channel: str) -> dict[str, Any]:
+    """Identity, settings and secrets of a channel's account from a ``sandbox.json``. Raises BadParameter."""
     import msgspec
 
     try:
-        block = msgspec.json.decode(path.read_bytes())["wechat"]
-        return {
-            "identity": {name: block[name] for name in ("mchid", "appid")},
-            "settings": {
-                "merchant_serial_no": block["merchant_serial_no"],
-                "public_key_id": block["public_key_id"],
-                "public_key_pem": block["public_key_pem"],
-                "platform_certificates": [
-                    {"serial_no": block["platform_serial_no"], "pem": block["platform_certificate_pem"]}
-                ],
-                "base_urls": [block["base_url"]],
-            },
-            "secrets": {name: block[name] for name in ("merchant_private_key_pem", "apiv3_key")},
-        }
+        document = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        played = {name: block["account"] for name, block in document.items() if isinstance(block, dict)}
     except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise click.BadParameter(f"{path} is no sandbox.json: {error!r}", param_hint="--from-sandbox") from None
+    if channel not in played:
+        said = f"has no channel {channel!r}, only" if channel else "plays several channels; say --channel, one of"
+        raise click.BadParameter(f"{path} {said} {', '.join(sorted(played))}", param_hint="--from-sandbox")
+    account: dict[str, Any] = played[channel]
+    return account
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, Any]:

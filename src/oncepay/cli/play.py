@@ -18,11 +18,12 @@ from oncepay.cli.common import run
     help="Keep databases and logs here; else in a temporary folder that is removed at the end.",
 )
 @click.option("--story", "only", multiple=True, metavar="WORD", help="Only stories whose title holds this word.")
-def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[str, ...]) -> None:
+@click.option("--silent", is_flag=True, help="The channel never notifies: everything is found out by asking.")
+def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[str, ...], silent: bool) -> None:
     """Start the sandbox, the centre on SQLite and a small shop, play every story, and stay up until Ctrl-C.
 
     Each story is checked against three ledgers: the sandbox's books, the centre's API, the shop's own books.
     """
     from oncepay.cli.demo.run import play
 
-    raise SystemExit(run(play(once=once, port_base=port_base, home=home, only=only)))
+    raise SystemExit(run(play(once=once, port_base=port_base, home=home, only=only, silent=silent)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 
-@click.command(short_help="Play WeChat Pay on loopback, for any integration.")
+@click.command(short_help="Play the channels on loopback, for any integration.")
 @click.option("--listen", default="127.0.0.1:8490", show_default=True, metavar="HOST:PORT")
 @click.option(
     "--home",
@@ -21,7 +21,7 @@ import click
 @click.option("--public-url", help="How payers reach it, when not by --listen.")
 @click.option("--no-journal", is_flag=True, help="Forget orders at the end.")
 def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None, no_journal: bool) -> None:
-    """Play WeChat Pay on loopback: real signatures, a cashier page, books of its own, and a menu of faults.
+    """Play WeChat Pay, Alipay and UnionPay on loopback: real signatures, cashier pages, books, and a menu of faults.
 
     HOME/sandbox.json holds what an integration needs, ours or any other.
     """

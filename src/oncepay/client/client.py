@@ -213,12 +213,12 @@ class AsyncClient(_Base[httpx2.AsyncClient]):
         super().__init__(base_url, key, _Link(http, httpx2.AsyncClient), limits, around)
 
     def _furnish(self) -> None:
-        self.payments = rooms.AsyncPayments(self.make)
-        self.refunds = rooms.AsyncRefunds(self.make)
-        self.events = rooms.AsyncEvents(self.make)
-        self.endpoints = rooms.AsyncEndpoints(self.make)
-        self.deliveries = rooms.AsyncDeliveries(self.make)
-        self.cases = rooms.AsyncCases(self.make)
+        self.payments = rooms.Payments(self.make)
+        self.refunds = rooms.Refunds(self.make)
+        self.events = rooms.Events(self.make)
+        self.endpoints = rooms.Endpoints(self.make)
+        self.deliveries = rooms.Deliveries(self.make)
+        self.cases = rooms.Cases(self.make)
 
     async def make(self, call: Call[T], /) -> T:
         """Make a described call."""

@@ -1,14 +1,16 @@
-"""What a client offers, room by room: each described call as a method, once for threads and once for asyncio.
+"""What a client offers, room by room: each described call as a method.
 
-``Made(describe)`` is a method with the arguments of ``describe`` that makes the call and gives what it answers.
-``Pages`` and ``Each`` go through a list to its end, page by page or one by one.
+``Made(describe)`` is a method with the arguments of ``describe`` that makes the call; ``Pages`` and ``Each`` go through
+a list to its end, page by page or one by one. In a room of a ``Client`` they answer, in one of an ``AsyncClient`` they
+are awaited: the room's type says which, to the program and to whoever checks its types.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from oncepay.client import cases, deliveries, endpoints, events, payments, refunds
 from oncepay.client.calls import Call
@@ -16,6 +18,21 @@ from oncepay.client.calls import Call
 P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+
+class Make(Protocol):
+    """Makes a call and waits for its answer."""
+
+    def __call__(self, call: Call[T], /) -> T: ...
+
+
+class AsyncMake(Protocol):
+    """Makes a call; its answer is awaited."""
+
+    def __call__(self, call: Call[T], /) -> Awaitable[T]: ...
+
+
+M = TypeVar("M", Make, AsyncMake)
 
 
 class Paged(Protocol[T_co]):
@@ -33,30 +50,12 @@ class Paged(Protocol[T_co]):
 G = TypeVar("G", bound=Paged[Any])
 
 
-class Make(Protocol):
-    """Makes a call and waits for its answer."""
-
-    def __call__(self, call: Call[T], /) -> T: ...
-
-
-class MakeAsync(Protocol):
-    """Makes a call; its answer is awaited."""
-
-    def __call__(self, call: Call[T], /) -> Awaitable[T]: ...
-
-
-class Room:
+class Room(Generic[M]):
     """Calls about one kind of thing. ``make``: how they are made."""
 
-    def __init__(self, make: Make) -> None:
-        self.make = make
-
-
-class AsyncRoom:
-    """The same for asyncio."""
-
-    def __init__(self, make: MakeAsync) -> None:
-        self.make = make
+    def __init__(self, make: M) -> None:
+        self.make: M = make
+        self.awaited = inspect.iscoroutinefunction(make)
 
 
 # -- from descriptions to methods --------------------------------------------------------------------------------
@@ -68,24 +67,16 @@ class Made(Generic[P, T]):
     def __init__(self, describe: Callable[P, Call[T]]) -> None:
         self.describe = describe
 
-    def __get__(self, room: Room, _kind: type) -> Callable[P, T]:
+    @overload
+    def __get__(self, room: Room[Make], kind: type) -> Callable[P, T]: ...
+
+    @overload
+    def __get__(self, room: Room[AsyncMake], kind: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    def __get__(self, room: Room[Any], kind: type) -> Any:
         @functools.wraps(self.describe)
-        def made(*args: P.args, **kwargs: P.kwargs) -> T:
+        def made(*args: P.args, **kwargs: P.kwargs) -> Any:
             return room.make(self.describe(*args, **kwargs))
-
-        return made
-
-
-class AsyncMade(Generic[P, T]):
-    """A call as a method to be awaited."""
-
-    def __init__(self, describe: Callable[P, Call[T]]) -> None:
-        self.describe = describe
-
-    def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, Coroutine[Any, Any, T]]:
-        @functools.wraps(self.describe)
-        async def made(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await room.make(self.describe(*args, **kwargs))
 
         return made
 
@@ -96,7 +87,13 @@ class Pages(Generic[P, G]):
     def __init__(self, describe: Callable[P, Call[G]]) -> None:
         self.describe = describe
 
-    def __get__(self, room: Room, _kind: type) -> Callable[P, Iterator[G]]:
+    @overload
+    def __get__(self, room: Room[Make], kind: type) -> Callable[P, Iterator[G]]: ...
+
+    @overload
+    def __get__(self, room: Room[AsyncMake], kind: type) -> Callable[P, AsyncIterator[G]]: ...
+
+    def __get__(self, room: Room[Any], kind: type) -> Any:
         @functools.wraps(self.describe)
         def pages(*args: P.args, **kwargs: P.kwargs) -> Iterator[G]:
             more: str | None = ""
@@ -106,18 +103,8 @@ class Pages(Generic[P, G]):
                     yield page
                 more = kwargs["after"] = page.more
 
-        return pages
-
-
-class AsyncPages(Generic[P, G]):
-    """A list as an asynchronous iterator of its pages; those without anything on them are passed over."""
-
-    def __init__(self, describe: Callable[P, Call[G]]) -> None:
-        self.describe = describe
-
-    def __get__(self, room: AsyncRoom, _kind: type) -> Callable[P, AsyncIterator[G]]:
         @functools.wraps(self.describe)
-        async def pages(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[G]:
+        async def pages_awaited(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[G]:
             more: str | None = ""
             while more is not None:
                 page = await room.make(self.describe(*args, **kwargs))
@@ -125,7 +112,7 @@ class AsyncPages(Generic[P, G]):
                     yield page
                 more = kwargs["after"] = page.more
 
-        return pages
+        return pages_awaited if room.awaited else pages
 
 
 class Each(Generic[P, T]):
@@ -135,40 +122,33 @@ class Each(Generic[P, T]):
         self.describe = describe
         self._pages = Pages(describe)
 
-    def __get__(self, room: Room, kind: type) -> Callable[P, Iterator[T]]:
-        pages = self._pages.__get__(room, kind)
+    @overload
+    def __get__(self, room: Room[Make], kind: type) -> Callable[P, Iterator[T]]: ...
 
-        @functools.wraps(pages)
+    @overload
+    def __get__(self, room: Room[AsyncMake], kind: type) -> Callable[P, AsyncIterator[T]]: ...
+
+    def __get__(self, room: Room[Any], kind: type) -> Any:
+        pages: Any = self._pages.__get__(room, kind)
+
+        @functools.wraps(self.describe)
         def each(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
             for page in pages(*args, **kwargs):
                 yield from page.data
 
-        return each
-
-
-class AsyncEach(Generic[P, T]):
-    """A list as an asynchronous iterator of what it holds."""
-
-    def __init__(self, describe: Callable[P, Call[Paged[T]]]) -> None:
-        self.describe = describe
-        self._pages = AsyncPages(describe)
-
-    def __get__(self, room: AsyncRoom, kind: type) -> Callable[P, AsyncIterator[T]]:
-        pages = self._pages.__get__(room, kind)
-
-        @functools.wraps(pages)
-        async def each(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        @functools.wraps(self.describe)
+        async def each_awaited(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             async for page in pages(*args, **kwargs):
                 for one in page.data:
                     yield one
 
-        return each
+        return each_awaited if room.awaited else each
 
 
 # -- the rooms ---------------------------------------------------------------------------------------------------
 
 
-class Payments(Room):
+class Payments(Room[M]):
     """What is owed once for one order."""
 
     create = Made(payments.create)
@@ -187,26 +167,7 @@ class Payments(Room):
     events = Made(payments.events)
 
 
-class AsyncPayments(AsyncRoom):
-    """What is owed once for one order."""
-
-    create = AsyncMade(payments.create)
-    start_attempt = AsyncMade(payments.start_attempt)
-    get = AsyncMade(payments.get)
-    fresh = AsyncMade(payments.fresh)
-    wait = AsyncMade(payments.wait)
-    of_order = AsyncMade(payments.of_order)
-    of_trade = AsyncMade(payments.of_trade)
-    list = AsyncMade(payments.listed)
-    each = AsyncEach(payments.listed)
-    close = AsyncMade(payments.close)
-    reopen = AsyncMade(payments.reopen)
-    amend = AsyncMade(payments.amend)
-    timeline = AsyncMade(payments.timeline)
-    events = AsyncMade(payments.events)
-
-
-class Refunds(Room):
+class Refunds(Room[M]):
     """What goes back once."""
 
     create = Made(refunds.create)
@@ -215,16 +176,7 @@ class Refunds(Room):
     list = Made(refunds.listed)
 
 
-class AsyncRefunds(AsyncRoom):
-    """What goes back once."""
-
-    create = AsyncMade(refunds.create)
-    get = AsyncMade(refunds.get)
-    of_number = AsyncMade(refunds.of_number)
-    list = AsyncMade(refunds.listed)
-
-
-class Events(Room):
+class Events(Room[M]):
     """What happened, for those who rather ask than be told."""
 
     get = Made(events.get)
@@ -233,16 +185,7 @@ class Events(Room):
     each = Each(events.listed)
 
 
-class AsyncEvents(AsyncRoom):
-    """What happened, for those who rather ask than be told."""
-
-    get = AsyncMade(events.get)
-    list = AsyncMade(events.listed)
-    pages = AsyncPages(events.listed)
-    each = AsyncEach(events.listed)
-
-
-class Endpoints(Room):
+class Endpoints(Room[M]):
     """Where the app is told."""
 
     create = Made(endpoints.create)
@@ -253,18 +196,7 @@ class Endpoints(Room):
     remove = Made(endpoints.remove)
 
 
-class AsyncEndpoints(AsyncRoom):
-    """Where the app is told."""
-
-    create = AsyncMade(endpoints.create)
-    get = AsyncMade(endpoints.get)
-    list = AsyncMade(endpoints.listed)
-    rotate = AsyncMade(endpoints.rotate)
-    enable = AsyncMade(endpoints.enable)
-    remove = AsyncMade(endpoints.remove)
-
-
-class Deliveries(Room):
+class Deliveries(Room[M]):
     """Events on their way to endpoints."""
 
     list = Made(deliveries.listed)
@@ -273,28 +205,10 @@ class Deliveries(Room):
     replay_one = Made(deliveries.replay_one)
 
 
-class AsyncDeliveries(AsyncRoom):
-    """Events on their way to endpoints."""
-
-    list = AsyncMade(deliveries.listed)
-    each = AsyncEach(deliveries.listed)
-    replay = AsyncMade(deliveries.replay)
-    replay_one = AsyncMade(deliveries.replay_one)
-
-
-class Cases(Room):
+class Cases(Room[M]):
     """What a person must look at."""
 
     get = Made(cases.get)
     list = Made(cases.listed)
     each = Each(cases.listed)
     resolve = Made(cases.resolve)
-
-
-class AsyncCases(AsyncRoom):
-    """What a person must look at."""
-
-    get = AsyncMade(cases.get)
-    list = AsyncMade(cases.listed)
-    each = AsyncEach(cases.listed)
-    resolve = AsyncMade(cases.resolve)

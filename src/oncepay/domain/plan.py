@@ -8,7 +8,7 @@ from typing import Final
 
 from oncepay.domain.attempt import Attempt, Call, Fact, Reason, Status
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Policy, S
-from oncepay.domain.change import Step, StepKind
+from oncepay.domain.change import Fault, Step, StepKind
 from oncepay.domain.desk import end_ms, in_doubt, incoming, never_sent, outgoing, unsettled
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
 from oncepay.domain.settle import free_number, next_try_ms
@@ -22,6 +22,7 @@ END_AT_MS: Final = (
     *(n * DAY for n in range(1, 8)),
 )  # fmt: skip
 SAID_SLACK_MS: Final = 2 * S  # channels sign their time in whole seconds
+BALANCE_GAP_MS: Final = 10 * MIN  # before a refund that the balance did not cover is called for again
 RAISE_AFTER_MS: Final = 1 * H  # an attempt that is no longer wanted and still not settled
 RAISE_OUT_AFTER_MS: Final = 1 * DAY  # a refund whose outcome is still open
 
@@ -175,6 +176,14 @@ def _follow_refund(payment: Payment, a: Attempt, capabilities: Capabilities) -> 
             kind=StepKind.REFUND, at_ms=a.asked_ms, number=a.no, refund_no=a.refund_no, why="the channel never got it"
         )
     else:
+        if a.fault == Fault.BALANCE and a.asked is Call.REFUND and not a.until_ms:
+            yield Step(
+                kind=StepKind.REFUND,
+                at_ms=a.asked_ms + BALANCE_GAP_MS,
+                number=a.no,
+                refund_no=a.refund_no,
+                why="there was no balance for it",
+            )
         at_ms = _next_or_doubled(capabilities.refund_query_at_ms, a.created_ms, a.asked_ms)
         yield Step(
             kind=StepKind.QUERY_REFUND,

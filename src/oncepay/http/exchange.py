@@ -103,7 +103,7 @@ class Verb:
     answers: tuple[Answer, ...]
     body: type[msgspec.Struct] | None = None  # a type whose fields all have defaults may be left out whole
     raw_max: int = 0  # the body is taken as it is, up to so many bytes
-    query: type[msgspec.Struct] = Nothing
+    query: type[msgspec.Struct] | None = Nothing  # None: whatever stands there is not read
     errors: tuple[type[OncepayError], ...] = ()
     money: bool = False  # its problems say what became of the money: ``outcome``
     paths: Mapping[str, str] = field(default_factory=dict)  # where the core's fields stand in the body
@@ -143,7 +143,7 @@ class Served:
         scope[VERB] = verb
         headers = dict(scope["headers"])
         app = NOBODY if verb.auth == "open" else self._context.doorkeeper.admit(headers)
-        query = read_query(verb.query, scope["query_string"])
+        query = read_query(verb.query, scope["query_string"]) if verb.query is not None else Nothing()
         body: Any = None
         if verb.body is not None:
             raw = await read_body(receive, headers, BODY_MAX)

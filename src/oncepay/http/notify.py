@@ -32,7 +32,10 @@ async def notification(ask: Ask[bytes, Nothing]) -> Reply:
 
 
 async def came_back(ask: Ask[None, Nothing]) -> Reply:
-    """The payer comes back from the channel: its answer is asked for at once, then the payer goes on to the app."""
+    """The payer comes back from the channel: its answer is asked for at once, then the payer goes on to the app.
+
+    What the browser brings along, in the query or in a form, proves nothing and is not read.
+    """
     try:
         stored = await ask.engine.load(named.payment_id(ask.params["payment"]))
     except PaymentAbsent:
@@ -43,6 +46,11 @@ async def came_back(ask: Ask[None, Nothing]) -> Reply:
         location = quote(stored.return_url, safe="!#$%&'()*+,/:;=?@[]~")
         return Reply(303, headers=((b"location", location.encode("ascii")), *NO_ASSETS))
     return _page(200, _SAYS[stored.status])
+
+
+async def came_back_with_a_form(ask: Ask[None, Nothing]) -> Reply:
+    """As GET: some channels send the payer back by a form, which proves nothing either and is not read."""
+    return await came_back(ask)
 
 
 _SAYS: Final = {
@@ -74,6 +82,12 @@ async def _ask(engine: Engine, stored: Payment) -> None:
         log.info("return.unasked payment=%s why=%s", stored.id, error.detail)
 
 
+_RETURNED: Final = (
+    Answer(200, "Says whether it is paid, and nothing else.", str, "text/html"),
+    Answer(303, "On to the payment's `return_url`."),
+    Answer(404, "There is no such payment.", str, "text/html"),
+)
+
 RESOURCES: Final = (
     Resource(
         "/notify/{channel}/{account}",
@@ -94,15 +108,13 @@ RESOURCES: Final = (
     Resource(
         "/return/{payment}",
         "doors",
-        GET=Verb(
-            run=came_back,
+        GET=Verb(run=came_back, auth="open", summary="The payer comes back", query=None, answers=_RETURNED),
+        POST=Verb(
+            run=came_back_with_a_form,
             auth="open",
-            summary="The payer comes back",
-            answers=(
-                Answer(200, "Says whether it is paid, and nothing else.", str, "text/html"),
-                Answer(303, "On to the payment's `return_url`."),
-                Answer(404, "There is no such payment.", str, "text/html"),
-            ),
+            summary="The payer comes back with a form",
+            query=None,
+            answers=_RETURNED,
         ),
     ),
 )

@@ -139,7 +139,7 @@ def _in_path(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _in_query(verb: Verb) -> Iterator[dict[str, Any]]:
-    if verb.query is Nothing:
+    if verb.query is Nothing or verb.query is None:
         return
     (_,), components = msgspec.json.schema_components([verb.query], ref_template="{name}")
     for name, schema in components[verb.query.__name__]["properties"].items():

@@ -1,12 +1,15 @@
-"""One application: the vendor's API on the fast road, pages and controls through starlette."""
+"""One application: the vendors' APIs on the fast road, pages and controls through starlette."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 
-from oncepay.sandbox import cashier, control
+from oncepay.sandbox import control
+from oncepay.sandbox.front import Front
+from oncepay.sandbox.pages import Pages
 from oncepay.sandbox.server import Reply, Request
+from oncepay.sandbox.vendor import Refused
 
 if TYPE_CHECKING:
     from oncepay.sandbox.main import Sandbox
@@ -18,22 +21,31 @@ class App:
     """Everything the sandbox serves."""
 
     def __init__(self, sandbox: "Sandbox") -> None:
-        self._wechat = sandbox.wechat
+        vendors = sandbox.vendors.values()
+        self._by_prefix = [(prefix, vendor) for vendor in vendors for prefix in vendor.prefixes]
+        self._quick = (b"/sandbox/pay", *(prefix for prefix, _ in self._by_prefix))
         self._control = control.Control(sandbox)
+        pages = Pages()
         self._pages = Starlette(
-            routes=[*self._control.routes(), *cashier.Cashier(sandbox).routes()],
-            exception_handlers={control.Refused: control.refused},
+            routes=[
+                *self._control.routes(),
+                *Front(sandbox, pages).routes(),
+                *(route for vendor in vendors for route in vendor.routes(pages)),
+            ],
+            exception_handlers={Refused: control.refused},
         )
 
     def is_quick(self, path: bytes) -> bool:
-        """The vendor's API, and the script that pays: what load tests call all the time."""
-        return path.startswith(b"/v3/") or path == b"/sandbox/pay"
+        """The vendors' APIs, and the script that pays: what load tests call all the time."""
+        return path.startswith(self._quick)
 
     def reply(self, request: Request) -> Reply:
         """Answer a request of the fast road."""
-        if request.path == "/sandbox/pay":
-            return self._control.pay(request)
-        return self._wechat.reply(request)
+        path = request.path.encode("latin-1")
+        for prefix, vendor in self._by_prefix:
+            if path.startswith(prefix):
+                return vendor.reply(request)
+        return self._control.pay(request)
 
     async def __call__(
         self,

@@ -1,18 +1,22 @@
 """``/sandbox/...``: how scripts drive the sandbox. Unsigned: it is a simulator on loopback.
 
-GET  /sandbox/books?number=&since=      every order and money movement
-POST /sandbox/pay {"number": ...}       the payer pays; also code_url, h5_url, prepay_id
+GET  /sandbox/books?number=&since=      every order and money movement, of all vendors
+POST /sandbox/pay {"number": ...}       the payer pays; also code_url, and what else a vendor hands out
+POST /sandbox/refund {"number", "minor"}  a refund made in the vendor's own console, without the merchant's program
 GET  /sandbox/clock, POST {"advance_s"} the sandbox's own time
 GET PUT POST DELETE /sandbox/faults     see oncepay.sandbox.faults; POST adds, PUT replaces
 GET PUT /sandbox/switches               see oncepay.sandbox.switches
 GET  /sandbox/notifications?number=     what was told, and how it was taken
 POST /sandbox/notify {"number": ...}    one more delivery now: {"forged": true}, {"amount": 1}
-POST /sandbox/rotate                    a new platform certificate
+POST /sandbox/rotate                    a new certificate of the vendor
 POST /sandbox/merchants                 one more merchant; answers its keys
+
+Where a number could be meant at two vendors, or none is named, ``"channel"`` says which; the last two mean WeChat Pay
+when it is missing.
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.requests import Request
@@ -23,22 +27,10 @@ from oncepay.sandbox import server
 from oncepay.sandbox.clock import rfc3339
 from oncepay.sandbox.faults import MENU, FaultInvalid
 from oncepay.sandbox.switches import Switches
-from oncepay.sandbox.wechat import orders
+from oncepay.sandbox.vendor import Refused
 
 if TYPE_CHECKING:
     from oncepay.sandbox.main import Sandbox
-
-
-PAY_KEYS: Final = ("number", "code_url", "h5_url", "prepay_id")
-
-
-class Refused(Exception):
-    """A control request that makes no sense, or cannot be done now."""
-
-    def __init__(self, status: int, code: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.code = code
 
 
 class Control:
@@ -46,11 +38,11 @@ class Control:
 
     def __init__(self, sandbox: "Sandbox") -> None:
         self._sandbox = sandbox
-        self._desk = sandbox.wechat.desk
 
     def routes(self) -> list[Route]:
         return [
             Route("/sandbox/books", self.books, methods=["GET"]),
+            Route("/sandbox/refund", self.refund, methods=["POST"]),
             Route("/sandbox/clock", self.clock, methods=["GET", "POST"]),
             Route("/sandbox/faults", self.faults, methods=["GET", "PUT", "POST", "DELETE"]),
             Route("/sandbox/switches", self.switches, methods=["GET", "PUT"]),
@@ -63,8 +55,8 @@ class Control:
     async def books(self, request: Request) -> Response:
         since = request.query_params.get("since")
         number = request.query_params.get("number")
-        rows = self._desk.books.rows(number, None if since is None else moment(since))
-        return reply({"now": rfc3339(self._desk.clock.now()), "orders": list(rows)})
+        rows = self._sandbox.books(number, None if since is None else moment(since))
+        return reply({"now": rfc3339(self._sandbox.clock.now()), "orders": rows})
 
     def pay(self, request: server.Request) -> server.Reply:
         """``POST /sandbox/pay``, on the fast road."""
@@ -79,11 +71,14 @@ class Control:
     def _pay(self, request: server.Request) -> dict[str, Any]:
         if request.method != "POST":
             raise Refused(405, "method_invalid", "POST it")
-        wanted = object_in(request.body)
-        key = next((wanted[k] for k in PAY_KEYS if k in wanted), None)
-        if not isinstance(key, str):
-            raise Refused(400, "number_missing", f"say which order by one of {', '.join(PAY_KEYS)}")
-        return self._sandbox.pay(key, wanted.get("openid"))
+        return self._sandbox.pay_for(object_in(request.body))
+
+    async def refund(self, request: Request) -> Response:
+        wanted = await body_of(request)
+        number, fen = wanted.get("number"), wanted.get("minor")
+        if not isinstance(number, str) or not isinstance(fen, int) or isinstance(fen, bool):
+            raise Refused(400, "refund_invalid", '{"number": ..., "minor": fen}')
+        return reply(self._sandbox.refund(number, fen, wanted.get("channel")))
 
     async def clock(self, request: Request) -> Response:
         fired = 0
@@ -92,14 +87,14 @@ class Control:
             if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds < 0:
                 raise Refused(400, "advance_invalid", '{"advance_s": seconds}, zero or more')
             fired = self._sandbox.advance(seconds)
-        clock = self._desk.clock
+        clock = self._sandbox.clock
         now = clock.now()
         return reply(
             {"now": rfc3339(now), "now_s": now, "offset_s": clock.offset_s, "fired": fired, "waiting": clock.waiting}
         )
 
     async def faults(self, request: Request) -> Response:
-        faults = self._desk.faults
+        faults = self._sandbox.faults
         try:
             if request.method == "PUT":
                 faults.replace(await body_of(request))
@@ -113,10 +108,10 @@ class Control:
         return reply({**faults.shown(), "menu": menu})
 
     async def switches(self, request: Request) -> Response:
-        switches = self._desk.switches
+        switches = self._sandbox.switches
         if request.method == "PUT":
             try:
-                changed = msgspec.convert({**msgspec.to_builtins(switches), **await body_of(request)}, Switches)
+                changed = msgspec.convert(merged(msgspec.to_builtins(switches), await body_of(request)), Switches)
             except msgspec.ValidationError as error:
                 raise Refused(400, "switch_invalid", str(error)) from None
             for name in Switches.__struct_fields__:
@@ -125,28 +120,32 @@ class Control:
 
     async def notifications(self, request: Request) -> Response:
         number = request.query_params.get("number")
-        recent = self._desk.notifier.recent
-        return reply({"notifications": [notice for notice in recent if number in (None, notice.number)]})
+        told = [
+            {"channel": vendor.name, **msgspec.structs.asdict(notice)}
+            for vendor in self._sandbox.vendors.values()
+            for notice in vendor.notices()
+            if number in (None, notice.number)
+        ]
+        return reply({"notifications": told})
 
     async def notify(self, request: Request) -> Response:
         """Deliver a payment notification now, whatever the order's state: true, forged or wrong."""
         wanted = await body_of(request)
-        order = self._desk.books.find(str(wanted.get("number", "")))
-        if order is None:
-            raise Refused(404, "order_absent", "no such order")
-        told = orders.claimed(self._desk, order, wanted.get("amount", order.total))
-        notifier = self._desk.notifier
-        notice = notifier.compose(order, "TRANSACTION.SUCCESS", order.notify_url, "transaction", told)
-        body = notice.body.encode()
-        headers = notifier.headers(notice, body, forged=wanted.get("forged") is True)
-        return reply({"id": notice.id, "status": await notifier.post(notice.url, headers, body)})
+        for vendor in self._sandbox.asked(wanted.get("channel")):
+            told = await vendor.notify(wanted)
+            if told is not None:
+                return reply(told)
+        raise Refused(404, "order_absent", "no such order")
 
-    async def rotate(self, _: Request) -> Response:
-        return reply({"platform_serial_no": self._sandbox.wechat.rotate()})
+    async def rotate(self, request: Request) -> Response:
+        wanted = await body_of(request) if await request.body() else {}
+        [vendor] = self._sandbox.asked(wanted.get("channel", "wechat"))
+        return reply(vendor.renew())
 
     async def merchants(self, request: Request) -> Response:
         wanted = await body_of(request) if await request.body() else {}
-        return reply(self._sandbox.add_merchant(wanted.get("mchid")))
+        [vendor] = self._sandbox.asked(wanted.get("channel", "wechat"))
+        return reply(vendor.add_merchant(wanted.get("merchant", wanted.get("mchid"))))
 
 
 async def body_of(request: Request) -> dict[str, Any]:
@@ -163,6 +162,16 @@ def object_in(body: bytes) -> dict[str, Any]:
     if not isinstance(wanted, dict):
         raise Refused(400, "json_invalid", "the body must be a JSON object")
     return wanted
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """``old`` with what ``new`` says instead, objects member by member."""
+    both = {
+        k: merged(old[k], new[k])
+        for k in old.keys() & new.keys()
+        if isinstance(old[k], dict) and isinstance(new[k], dict)
+    }
+    return {**old, **new, **both}
 
 
 def moment(text: str) -> float:

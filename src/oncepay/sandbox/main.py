@@ -4,8 +4,8 @@ As a process::
 
     python -m oncepay.sandbox --listen 127.0.0.1:8490 --home DIR     # or: oncepay sandbox ...
 
-It writes ``DIR/sandbox.json`` (mode 0600) once it listens: ``base_url`` and, under ``wechat``,
-everything an integration needs (mchid, appid, keys). Keys and orders in DIR outlive a restart.
+It writes ``DIR/sandbox.json`` (mode 0600) once it listens: ``base_url`` and, under each vendor's name,
+everything an integration needs (identity, keys). Keys and orders in DIR outlive a restart.
 
 In process (tests, demo, bench), on a free port, with time and dice of your own::
 
@@ -13,13 +13,14 @@ In process (tests, demo, bench), on a free port, with time and dice of your own:
         sandbox.base_url, sandbox.config["wechat"]["mchid"]
         sandbox.faults.replace({"once": [{"fault": "drop_after", "call": "prepay"}]})
         sandbox.switches.refund_delay_s = 0
-        sandbox.pay("A1")                       # the payer pays; raises control.Refused
+        sandbox.pay("A1")                       # the payer pays; raises Refused
         sandbox.advance(15)                     # its clock; due timers run at once
         await sandbox.settle()                  # until the deliveries under way are answered
         sandbox.books("A1")[0].state
 
 ``await serve(host, port, home)`` runs until it is cancelled or told to stop. Over HTTP the same is
-under ``/sandbox/...``: see ``oncepay.sandbox.control``; the faults: ``oncepay.sandbox.faults``.
+under ``/sandbox/...``: see ``oncepay.sandbox.control``; the faults: ``oncepay.sandbox.faults``; what a
+vendor is: ``oncepay.sandbox.vendor``.
 """
 
 import argparse
@@ -29,27 +30,29 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 import uvloop
 
 from oncepay.sandbox import server
+from oncepay.sandbox.alipay import keys as alipay
+from oncepay.sandbox.alipay.vendor import Alipay
 from oncepay.sandbox.app import App
-from oncepay.sandbox.clock import Clock, rfc3339
-from oncepay.sandbox.control import Refused
+from oncepay.sandbox.clock import Clock
 from oncepay.sandbox.faults import Faults
 from oncepay.sandbox.journal import Journal
 from oncepay.sandbox.switches import Switches
-from oncepay.sandbox.wechat import orders, refunds
-from oncepay.sandbox.wechat.api import Api
-from oncepay.sandbox.wechat.books import Books, Row
-from oncepay.sandbox.wechat.desk import Desk
-from oncepay.sandbox.wechat.keys import KeyFile, Merchant, Ring, new_keys, new_merchant
-from oncepay.sandbox.wechat.notify import Notifier
+from oncepay.sandbox.unionpay import keys as unionpay
+from oncepay.sandbox.unionpay.vendor import UnionPay
+from oncepay.sandbox.vendor import Ground, Refused, Row, Vendor
+from oncepay.sandbox.wechat.keys import KeyFile
+from oncepay.sandbox.wechat.vendor import WechatPay
+
+Keys = TypeVar("Keys", bound=msgspec.Struct)
 
 PORT: Final = 8490
 
@@ -60,7 +63,7 @@ class Sandbox:
     home: where keys, sandbox.json and the journal live; None keeps everything in memory.
     clock: the real time, epoch seconds; the sandbox's own is this plus what it was advanced.
     seed: makes nonces, numbers and fault rates repeatable; RSA keys are always fresh.
-    keys: fixed keys instead of generated ones.
+    keys, alipay_keys, unionpay_keys: WeChat Pay's, Alipay's and UnionPay's keys, fixed instead of generated.
     public_url: how the outside reaches it, when that is not the listening address.
     """
 
@@ -73,6 +76,8 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         keys: KeyFile | None = None,
+        alipay_keys: alipay.KeyFile | None = None,
+        unionpay_keys: unionpay.KeyFile | None = None,
         switches: Switches | None = None,
         public_url: str | None = None,
         journal: bool = True,
@@ -82,34 +87,27 @@ class Sandbox:
         self.home = None if home is None else Path(home)
         self.clock = Clock(clock)
         self.switches = Switches() if switches is None else switches
-        dice = random.Random(seed)
+        self._seed = seed
         self.faults = Faults(random.Random(seed))
         if self.home is not None:
             self.home.mkdir(parents=True, exist_ok=True)
         kept = self.home / "orders.journal" if self.home is not None and journal else None
         self._journal = Journal(kept)
-        self.keys = keys or self._kept_keys() or new_keys(dice, clock())
-        ring = Ring(self.keys)
-        books = Books(self.clock, self._journal)
-        notifier = Notifier(
-            ring, clock=self.clock, dice=dice, faults=self.faults, switches=self.switches, journal=self._journal
-        )
-        desk = Desk(ring, books, self.clock, dice, self.faults, self.switches, notifier, "")
-        desk.keys_changed = self._write_home
-        self.wechat = Api(desk)
-        self._dice = dice
+        self.base_url = ""
+        self.wechat = WechatPay(self._ground("wechat"), keys or self._kept_keys("wechat", KeyFile))
+        self.alipay = Alipay(self._ground("alipay"), alipay_keys or self._kept_keys("alipay", alipay.KeyFile))
+        kept_keys = unionpay_keys or self._kept_keys("unionpay", unionpay.KeyFile)
+        self.unionpay = UnionPay(self._ground("unionpay"), kept_keys)
+        vendors: tuple[Vendor, ...] = (self.wechat, self.alipay, self.unionpay)
+        self.vendors = {vendor.name: vendor for vendor in vendors}
         self.app = App(self)
         self._server: server.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
     @property
-    def base_url(self) -> str:
-        return self.wechat.desk.base_url
-
-    @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """What ``sandbox.json`` holds."""
-        return {"base_url": self.base_url, "wechat": self._block(self.keys.merchants[0])}
+        return Config(self)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -128,7 +126,7 @@ class Sandbox:
         listener = server.bind(self._host, self._port)
         self._port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
-        self.wechat.desk.base_url = self._public_url or f"http://{host}:{self._port}"
+        self.base_url = self._public_url or f"http://{host}:{self._port}"
         self._restore()
         self._write_home()
         self._server = server.server(self.app)
@@ -144,32 +142,54 @@ class Sandbox:
             self._server.end()
             await self._serving
         self.clock.stop()
-        await self.wechat.desk.notifier.close()
+        for vendor in self.vendors.values():
+            await vendor.close()
         self._journal.close()
 
-    def pay(self, key: str, openid: str | None = None) -> dict[str, Any]:
-        """The payer pays the order of this number, code_url, h5_url or prepay_id.
+    def pay(self, key: str, payer: str | None = None, channel: str | None = None) -> dict[str, Any]:
+        """The payer pays the order of this number, or of what else its vendor hands out (code_url, prepay_id, ...).
 
-        Raises Refused: order_absent, already_paid, closed, expired, credential_expired.
+        Raises Refused: order_absent, and what the vendor says (already_paid, closed, expired, ...).
         """
-        order = self.wechat.desk.books.find(key)
-        if order is None:
-            raise Refused(404, "order_absent", f"no order {key!r}")
-        try:
-            orders.pay(self.wechat.desk, order, openid)
-        except orders.CannotPay as error:
-            raise Refused(409, error.reason, str(error)) from None
-        return {
-            "number": order.number,
-            "state": order.state,
-            "amount": order.total,
-            "transaction_id": order.transaction_id,
-            "paid_at": rfc3339(order.paid or 0),
-        }
+        wanted = {"number": key, "channel": channel}
+        return self.pay_for(wanted if payer is None else {**wanted, "payer": payer})
 
-    def books(self, number: str | None = None) -> list[Row]:
-        """All orders, or the one of this number."""
-        return list(self.wechat.desk.books.rows(number))
+    def pay_for(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """As ``pay``, with the members of a ``/sandbox/pay`` request."""
+        vendors = self.asked(wanted.get("channel"))
+        keys = [key for vendor in vendors for key in vendor.pay_keys]
+        for vendor in vendors:
+            told = vendor.pay(wanted)
+            if told is not None:
+                return told
+        named = next((wanted[key] for key in keys if key in wanted), None)
+        if named is None:
+            raise Refused(400, "number_missing", f"say which order by one of {', '.join(dict.fromkeys(keys))}")
+        raise Refused(404, "order_absent", f"no order {named!r}")
+
+    def refund(self, number: str, fen: int, channel: str | None = None) -> dict[str, Any]:
+        """The merchant refunds so much in the vendor's console, without any call of ours.
+
+        Raises Refused: order_absent, not_paid, refund_invalid.
+        """
+        for vendor in self.asked(channel):
+            told = vendor.refund(number, fen)
+            if told is not None:
+                return told
+        raise Refused(404, "order_absent", f"no order {number!r}")
+
+    def books(self, number: str | None = None, since: float | None = None) -> list[Row]:
+        """All orders, oldest first, or the ones of this number, or what changed at ``since`` or later."""
+        rows = [row for vendor in self.vendors.values() for row in vendor.rows(number, since)]
+        return sorted(rows, key=lambda row: row.created)
+
+    def asked(self, channel: Any) -> list[Vendor]:
+        """The vendor of this name, or all of them."""
+        if channel is None:
+            return list(self.vendors.values())
+        if channel not in self.vendors:
+            raise Refused(404, "channel_absent", f"no channel {channel!r}; there are {', '.join(self.vendors)}")
+        return [self.vendors[channel]]
 
     def advance(self, seconds: float) -> int:
         """Move the sandbox's clock forward; what becomes due runs at once. How many timers ran."""
@@ -179,45 +199,36 @@ class Sandbox:
 
     async def settle(self) -> None:
         """Wait until every notification that is being delivered has been answered or timed out."""
-        await self.wechat.desk.notifier.settle()
+        for vendor in self.vendors.values():
+            await vendor.settle()
 
-    def add_merchant(self, mchid: str | None = None) -> dict[str, Any]:
+    def add_merchant(self, merchant: str | None = None, channel: str = "wechat") -> dict[str, Any]:
         """One more merchant; its block as in ``sandbox.json``."""
-        if mchid is not None and (not mchid.isdecimal() or len(mchid) != 10):
-            raise Refused(400, "mchid_invalid", "a mchid is 10 digits")
-        if mchid in self.wechat.desk.ring.merchants:
-            raise Refused(409, "mchid_taken", f"there is a merchant {mchid} already")
-        merchant = new_merchant(self._dice, self.clock.now(), mchid)
-        self.wechat.desk.ring.add(merchant)
-        self._write_home()
-        return self._block(merchant)
+        [vendor] = self.asked(channel)
+        return vendor.add_merchant(merchant)
 
-    def _block(self, merchant: Merchant) -> dict[str, Any]:
-        ring = self.wechat.desk.ring
-        return {
-            "base_url": self.base_url,
-            "mchid": merchant.mchid,
-            "appid": merchant.appid,
-            "merchant_serial_no": merchant.serial_no,
-            "merchant_private_key_pem": merchant.private_key_pem,
-            "merchant_certificate_pem": merchant.certificate_pem,
-            "apiv3_key": merchant.apiv3_key,
-            "platform_certificate_pem": self.keys.platforms[-1].certificate_pem,
-            "platform_serial_no": ring.certificate_serial,
-            "public_key_pem": ring.public_key_pem,
-            "public_key_id": self.keys.public_key_id,
-        }
+    def _ground(self, name: str) -> Ground:
+        return Ground(
+            clock=self.clock,
+            dice=random.Random(self._seed),
+            faults=self.faults.at(name),
+            switches=self.switches,
+            journal=self._journal,
+            keys_changed=self._write_home,
+        )
 
-    def _kept_keys(self) -> KeyFile | None:
+    def _kept_keys(self, name: str, of: type[Keys]) -> Keys | None:
         path = None if self.home is None else self.home / "keys.json"
         if path is None or not path.exists():
             return None
-        return msgspec.json.decode(path.read_bytes(), type=KeyFile)
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(kept[name], type=of) if name in kept else None
 
     def _write_home(self) -> None:
         if self.home is not None:
-            _write_private(self.home / "keys.json", msgspec.json.encode(self.keys))
-            text = msgspec.json.format(msgspec.json.encode(self.config), indent=2)
+            keys = {name: vendor.keys() for name, vendor in self.vendors.items()}
+            _write_private(self.home / "keys.json", msgspec.json.encode(keys))
+            text = msgspec.json.format(msgspec.json.encode(dict(self.config)), indent=2)
             _write_private(self.home / "sandbox.json", text + b"\n")
 
     def _restore(self) -> None:
@@ -225,12 +236,24 @@ class Sandbox:
         offset = kept.get("sandbox", {}).get("offset_s")
         if offset is not None:
             self.clock.offset_s = msgspec.json.decode(offset, type=float)
-        desk = self.wechat.desk
-        for order in desk.books.restore(kept.get("wechat.order", {})):
-            for refund in order.refunds:
-                if refund.status == "PROCESSING":
-                    refunds.wait_for_outcome(desk, order, refund)
-        desk.notifier.restore(kept.get("wechat.notice", {}))
+        for vendor in self.vendors.values():
+            vendor.open(self.base_url, kept)
+
+
+class Config(Mapping[str, Any]):
+    """``sandbox.json`` as a mapping. A vendor's block is made when it is asked for: keys cost a moment."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def __getitem__(self, name: str) -> Any:
+        return self._sandbox.base_url if name == "base_url" else self._sandbox.vendors[name].block()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("base_url", *self._sandbox.vendors))
+
+    def __len__(self) -> int:
+        return 1 + len(self._sandbox.vendors)
 
 
 def _write_private(path: Path, data: bytes) -> None:
@@ -263,7 +286,9 @@ async def serve(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line of ``python -m oncepay.sandbox``."""
-    parser = argparse.ArgumentParser("oncepay sandbox", description="WeChat Pay, played on loopback.")
+    parser = argparse.ArgumentParser(
+        "oncepay sandbox", description="WeChat Pay, Alipay and UnionPay, played on loopback."
+    )
     parser.add_argument("--listen", default=f"127.0.0.1:{PORT}", metavar="HOST:PORT")
     parser.add_argument("--home", default="sandbox", type=Path, help="keys, sandbox.json, orders")
     parser.add_argument("--seed", type=int, help="make fault rates repeatable")

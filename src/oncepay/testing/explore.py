@@ -19,24 +19,27 @@ import msgspec
 
 from oncepay.domain import errors
 from oncepay.domain.attempt import Call, Fact, Road
-from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
+from oncepay.domain.capabilities import DAY, MIN, H
 from oncepay.domain.change import AskRefund, Begin, Close, Credential, Evidence, Hear, Start, StepKind, Tick
 from oncepay.domain.decide import create, decide
 from oncepay.domain.payment import Late, Origin, Payment, PaymentStatus, RefundStatus, Unclosable
 from oncepay.domain.plan import plan
-from oncepay.testing.world import OWED, Flight, World, moved, put, replace, said, serve
+from oncepay.testing.world import (
+    CAPABILITIES,
+    OWED,
+    WAYS,
+    Flight,
+    World,
+    moved,
+    policy_of,
+    put,
+    replace,
+    said,
+    serve,
+    state_of,
+)
 
 T0: Final = 1_800_000_000_000
-CAPABILITIES: Final = Capabilities(
-    methods={"a": Method(credential="qr"), "b": Method(credential="qr")},
-    currencies=frozenset({"CNY"}),
-    query_at_ms=(10 * S,),
-    again_at_ms=(10 * MIN,),
-    again_closed_at_ms=(1 * MIN,),
-    refund_query_at_ms=(2 * S, 1 * H, 2 * DAY, 9 * DAY),
-    refund_retry_at_ms=(1 * H, 6 * H),
-)
-POLICY: Final = {"x": CAPABILITIES}
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +52,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     wishes: tuple[str, ...] = ("b", "close", "refund")
     late: Late = "refund"
     unclosable: Unclosable = "switch"
+    way: str = "call"
     states_max: int = 2_000_000
 
 
@@ -83,22 +87,28 @@ def begin_with(budget: Budget) -> World:
         late=budget.late,
         unclosable=budget.unclosable,
     )
-    change = create(payment, _start("a", T0), POLICY, T0)
+    first = _start("a", T0)
+    if not WAYS[budget.way].by_call("a"):
+        first = msgspec.structs.replace(first, call_until_ms=0)
+    change = create(payment, first, {"x": WAYS[budget.way], "y": CAPABILITIES}, T0)
+    number = change.payment.attempts[0].no
     return World(
         payment=change.payment,
         now_ms=T0,
-        flight=Flight(Call.PREPAY, change.payment.attempts[0].no),
+        flight=Flight(Call.PREPAY, number) if first.call_until_ms else None,
         faults=budget.faults,
         crashes=budget.crashes,
         payers=budget.payers,
         late_payers=budget.late_payers,
         wishes=budget.wishes,
+        way=budget.way,
     )
 
 
 def _start(method: str, now_ms: int, *, force: bool = False) -> Start:
     until_ms = now_ms + CAPABILITIES.call_deadline_ms
-    return Start(channel="x", method=method, account="acc", same=method, force=force, call_until_ms=until_ms)
+    channel = "x" if method == "a" else "y"
+    return Start(channel=channel, method=method, account="acc", same=method, force=force, call_until_ms=until_ms)
 
 
 # -- what may happen next ----------------------------------------------------------------------------------------
@@ -129,7 +139,7 @@ def _in_flight(world: World) -> Iterator[tuple[str, World]]:
 
 
 def _on_time(world: World) -> Iterator[tuple[str, World]]:
-    step = plan(world.payment, POLICY, world.now_ms)
+    step = plan(world.payment, policy_of(world), world.now_ms)
     if step is None:
         return
     now_ms = max(world.now_ms, step.at_ms)
@@ -144,8 +154,9 @@ def _on_time(world: World) -> Iterator[tuple[str, World]]:
 
 
 def _outside(world: World) -> Iterator[tuple[str, World]]:
-    for number, state in world.orders:
-        attempt = world.payment.attempt(number)
+    yield from _pages(world)
+    for number in dict(world.orders):
+        attempt, state = world.payment.attempt(number), state_of(world, number)
         if state == "unpaid" and world.payers and attempt is not None and attempt.shown_ms:
             paid = replace(world, orders=put(world.orders, number, "paid"), payers=world.payers - 1)
             yield f"a payer pays {_short(number)}", replace(paid, told=(*world.told, number))
@@ -159,6 +170,22 @@ def _outside(world: World) -> Iterator[tuple[str, World]]:
         yield f"a notification of {_short(number)} arrives", _hear(after, moved(number, Road.NOTIFICATION), None)
         if world.faults:
             yield f"a notification of {_short(number)} is lost", replace(after, faults=world.faults - 1)
+
+
+def _pages(world: World) -> Iterator[tuple[str, World]]:
+    """What is made without a call is shown whenever somebody asks for it, and opened while its time lasts."""
+    for attempt in world.payment.attempts:
+        if not attempt.incoming or policy_of(world)[attempt.channel].by_call(attempt.method):
+            continue
+        no = attempt.no
+        if not attempt.shown_ms and not attempt.settled:
+            credential = Credential(body="{}", until_ms=attempt.expires_ms)
+            heard = Hear(evidence=(), channel="x", account="acc", answers=no, credential=credential)
+            after = _applied(world, heard)
+            if after != world:
+                yield f"the page of {_short(no)} is shown", after
+        elif attempt.shown_ms and no not in dict(world.orders) and world.now_ms < attempt.expires_ms and world.payers:
+            yield f"a payer opens the page of {_short(no)}", replace(world, orders=put(world.orders, no, "unpaid"))
 
 
 def _wishes(world: World) -> Iterator[tuple[str, World]]:
@@ -200,7 +227,7 @@ def _switch(world: World, method: str, rest: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _applied(world: World, asked: Any) -> World:
-    change = decide(world.payment, asked, POLICY, world.now_ms)
+    change = decide(world.payment, asked, policy_of(world), world.now_ms)
     return world if change is None else replace(world, payment=change.payment)
 
 
@@ -209,7 +236,9 @@ def _hear(world: World, evidence: Evidence, flight: Flight | None) -> World:
     if flight is not None and flight.call is Call.PREPAY and evidence.fact is Fact.PENDING:
         credential = Credential(body="{}", until_ms=world.now_ms + 2 * H)
     answers = flight.number if flight else ""
-    heard = Hear(evidence=(evidence,), channel="x", account="acc", answers=answers, credential=credential)
+    attempt = world.payment.attempt(evidence.number) or world.payment.attempt(evidence.of)
+    channel = attempt.channel if attempt else "x"
+    heard = Hear(evidence=(evidence,), channel=channel, account="acc", answers=answers, credential=credential)
     after = _applied(world, heard)
     return after if flight is None else replace(after, flight=None)
 
@@ -236,11 +265,23 @@ def wrong(world: World) -> str:
         back = sum(minor for _, of, minor, how in world.backs if of == number and how != "closed")
         if back > (OWED if state == "paid" else 0):
             return f"{back} went back of {_short(number)}, on which {OWED if state == 'paid' else 0} was paid"
+    if payment.unclosable == "wait" and len(live := list(_payable(world))) > 1:
+        return f"{' and '.join(map(_short, live))} can both be paid, and the app's policy is to wait"
     for refund in payment.refunds:
         tries = [a.no for a in payment.attempts if a.refund_no == refund.refund_no]
         if sum(1 for number, *_, how in world.backs if number in tries and how != "closed") > 1:
             return f"refund {refund.refund_no} was carried out twice"
     return ""
+
+
+def _payable(world: World) -> Iterator[str]:
+    """Numbers that somebody holds a credential of and the channel would take money for."""
+    for attempt in world.payment.attempts:
+        if attempt.incoming and attempt.shown_ms:
+            state = state_of(world, attempt.no)
+            open_page = state == "absent" and world.now_ms < attempt.expires_ms
+            if state == "unpaid" or open_page:
+                yield attempt.no
 
 
 def ended(world: World) -> bool:
@@ -341,6 +382,11 @@ BUDGETS: Final = {
     "closing": Budget(wishes=("close",), faults=1, crashes=1, payers=1),
     "late money": Budget(wishes=("close",), faults=0, crashes=2, payers=1, late_payers=1),
     "late money accepted": Budget(wishes=("close",), faults=0, crashes=1, late_payers=1, late="accept"),
+    "a page": Budget(wishes=("b",), faults=1, crashes=1, way="page"),
+    "a page, patient": Budget(wishes=("b",), faults=1, crashes=1, unclosable="wait", way="page"),
+    "a form that cannot be closed": Budget(wishes=("b",), faults=1, crashes=1, way="form"),
+    "a form, closing": Budget(wishes=("close",), faults=1, crashes=1, payers=1, way="form"),
+    "a code told once": Budget(wishes=("b",), faults=1, crashes=1, unclosable="wait", way="once"),
     "a refund": Budget(wishes=("refund",), faults=2, crashes=2, payers=1),
     "all of it": Budget(faults=1, crashes=0),
 }

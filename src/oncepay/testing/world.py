@@ -7,10 +7,32 @@ from typing import Any, Final
 import msgspec
 
 from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road
+from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
 from oncepay.domain.change import Evidence
 from oncepay.domain.payment import Payment
 
 OWED: Final = 100
+
+CAPABILITIES: Final = Capabilities(
+    methods={"a": Method(credential="qr"), "b": Method(credential="qr")},
+    currencies=frozenset({"CNY"}),
+    query_at_ms=(10 * S,),
+    again_at_ms=(10 * MIN,),
+    again_closed_at_ms=(1 * MIN,),
+    refund_query_at_ms=(2 * S, 1 * H, 2 * DAY, 9 * DAY),
+    refund_retry_at_ms=(1 * H, 6 * H),
+)
+# How the first attempt comes about. ``call``: as WeChat Pay's codes. ``page``: without asking the channel, which knows
+# of it when a payer opens it, as Alipay's. ``form``: the same at a channel that cannot close, as UnionPay's. ``once``:
+# its code is told once. The second attempt is always by a call, at a channel that closes.
+_WITHOUT_CALL: Final = {"a": Method(credential="url", made_by_call=False), "b": Method(credential="qr")}
+_TOLD_ONCE: Final = {"a": Method(credential="qr", renewable=False), "b": Method(credential="qr")}
+WAYS: Final = {
+    "call": CAPABILITIES,
+    "page": msgspec.structs.replace(CAPABILITIES, methods=_WITHOUT_CALL),
+    "form": msgspec.structs.replace(CAPABILITIES, methods=_WITHOUT_CALL, closes=False),
+    "once": msgspec.structs.replace(CAPABILITIES, methods=_TOLD_ONCE),
+}
 
 
 class Flight(msgspec.Struct, frozen=True):
@@ -35,6 +57,12 @@ class World(msgspec.Struct, frozen=True):
     payers: int = 2
     late_payers: int = 0  # whose money the channel takes although it closed the order
     wishes: tuple[str, ...] = ()  # what the app may still ask for
+    way: str = "call"  # how the first attempt comes about, see explore.py
+
+
+def policy_of(world: World) -> dict[str, Capabilities]:
+    """The first attempt is at ``x``, the second at ``y``."""
+    return {"x": WAYS[world.way], "y": CAPABILITIES}
 
 
 def replace(world: World, **fields: Any) -> World:
@@ -45,10 +73,18 @@ def put(orders: tuple[tuple[str, str], ...], number: str, state: str) -> tuple[t
     return tuple(sorted({**dict(orders), number: state}.items()))
 
 
+def state_of(world: World, number: str) -> str:
+    """absent, unpaid, paid, closed: where nothing can be closed, what is unpaid ends with its time."""
+    state = dict(world.orders).get(number, "absent")
+    attempt = world.payment.attempt(number)
+    over = world.way == "form" and attempt is not None and attempt.method == "a" and world.now_ms >= attempt.expires_ms
+    return "closed" if over and state == "unpaid" else state
+
+
 def serve(world: World, flight: Flight) -> tuple[World, Evidence]:
     """What the channel does and says. It takes any refund: that none is too many is ours to see to."""
     number, call = flight.number, flight.call
-    state = dict(world.orders).get(number, "absent")
+    state = state_of(world, number)
     if call is Call.PREPAY:
         if state in {"absent", "unpaid"}:
             return replace(world, orders=put(world.orders, number, "unpaid")), said(number, Fact.PENDING, call)

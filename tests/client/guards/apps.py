@@ -52,16 +52,19 @@ class Clock:
 
 
 class Centre:
-    """What of a centre the watch asks: payments by order, events by cursor. ``asked``: of which orders, in turn."""
+    """What of a centre the watch asks: payments by order, events by cursor. ``asked``: of which orders, in turn. ``tried``: how often
+    anything was asked."""
 
     def __init__(self) -> None:
         self.payments: dict[str, Payment] = {}
         self.events: list[Event] = []
         self.asked: list[str] = []
+        self.tried = 0
         self.down = False
         self.page_max = 3
 
     def answer(self, call: Call[Any]) -> Any:
+        self.tried += 1
         if self.down:
             raise NotSent("nobody listens", call=call.name, outcome=None)
         query = dict(call.query)
@@ -99,12 +102,14 @@ class _AsyncClient:
 
 @dataclass
 class App:
-    """What tests do with it. ``trouble``: called in each handler after its write; may raise."""
+    """What tests do with it. ``trouble``: called in each handler after its write; may raise. ``heard``: the words of the
+    milestones that handlers were called for."""
 
     kind: str
     clock: Clock = field(default_factory=Clock)
     centre: Centre = field(default_factory=Centre)
     trouble: Callable[[Milestone], None] = lambda _: None
+    heard: list[str] = field(default_factory=list)
 
     async def take(self, told: Event | Payment) -> tuple[str, ...]:
         """The words of what was run."""
@@ -119,7 +124,8 @@ class App:
     async def forget(self, days: int) -> int:
         raise AssertionError
 
-    async def register(self, order_no: str) -> None:
+    async def register(self, order_no: str, then: Callable[[], None] = lambda: None) -> None:
+        """``then``: called in the same transaction; may raise."""
         raise AssertionError
 
     async def round(self) -> int:
@@ -166,6 +172,7 @@ class ThreadApp(App):
 
     def _hear(self, within: Any, milestone: Milestone) -> None:
         self.books.write(within, WRITE_DEED, *_deed(milestone))
+        self.heard.append(milestone.word)
         self.trouble(milestone)
 
     def _absent(self, within: Any, order_no: str) -> None:
@@ -183,10 +190,11 @@ class ThreadApp(App):
     async def forget(self, days: int) -> int:
         return await asyncio.to_thread(self.inbox.forget, days)
 
-    async def register(self, order_no: str) -> None:
+    async def register(self, order_no: str, then: Callable[[], None] = lambda: None) -> None:
         def register() -> None:
             with self.books.begin() as within:
                 self.watch.register(within, order_no)
+                then()
 
         await asyncio.to_thread(register)
 
@@ -222,6 +230,7 @@ class LoopApp(App):
 
     async def _hear(self, within: Any, milestone: Milestone) -> None:
         await self.books.write(within, WRITE_DEED, *_deed(milestone))
+        self.heard.append(milestone.word)
         self.trouble(milestone)
 
     async def _absent(self, within: Any, order_no: str) -> None:
@@ -239,9 +248,10 @@ class LoopApp(App):
     async def forget(self, days: int) -> int:
         return await self.inbox.forget(days)
 
-    async def register(self, order_no: str) -> None:
+    async def register(self, order_no: str, then: Callable[[], None] = lambda: None) -> None:
         async with self.books.begin() as within:
             await self.watch.register(within, order_no)
+            then()
 
     async def round(self) -> int:
         return await self.watch.run_once()

@@ -11,10 +11,12 @@ from typing import Final
 
 import msgspec
 
+from oncepay.channels.texts import WORDS_MAX, differing, printable
+from oncepay.channels.verdicts import ACCOUNT, ASK, MOMENT, Verdict
 from oncepay.channels.wechat.accounts import Opened
-from oncepay.channels.wechat.codes import ACCOUNT, ASK, MOMENT, Verdict, verdict
+from oncepay.channels.wechat.codes import verdict
 from oncepay.channels.wechat.credentials import credential
-from oncepay.channels.wechat.facts import WORDS_MAX, differing, of_refund, of_trade, printable
+from oncepay.channels.wechat.facts import of_refund, of_trade
 from oncepay.channels.wechat.keys import Doubt, Genuine, verify
 from oncepay.channels.wechat.wire import PREPAID, PROBLEM, REFUNDED, TRADE, Problem, decode
 from oncepay.domain.attempt import Attempt, Call, Fact, Reason, Road
@@ -47,7 +49,7 @@ def read(answer: Answer, asked: Asked) -> Read:
     genuine = verify(answer.headers, answer.body, asked.opened.verifiers, now_ms=asked.now_ms)
     if isinstance(genuine, Doubt):
         return _doubted(asked, answer, genuine)
-    if status == _DONE[asked.call]:
+    if status == _DONE.get(asked.call):
         try:
             return _DONE_READERS[asked.call](genuine, asked)
         except ValueError as error:

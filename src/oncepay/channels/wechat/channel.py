@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from oncepay.channels.accounts import Accounts
+from oncepay.channels.texts import CNY
 from oncepay.channels.wechat import answers, certificates, notifications, requests
 from oncepay.channels.wechat import options as vendor
-from oncepay.channels.wechat.accounts import Accounts, open_account
-from oncepay.channels.wechat.wire import CNY
+from oncepay.channels.wechat.accounts import open_account
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method
 from oncepay.domain.change import Credential
@@ -41,7 +42,7 @@ class WechatPay:
     capabilities = CAPABILITIES
 
     def __init__(self) -> None:
-        self._accounts = Accounts()
+        self._accounts = Accounts(open_account)
 
     def check_account(self, account: Account) -> None:
         """Raises Invalid naming what is missing or does not parse."""

@@ -7,26 +7,10 @@ underscores, so both spellings are one. A code that is not here is ``ASK``: a ne
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from oncepay.domain.attempt import Call, Fact, Reason
-from oncepay.domain.change import Fault
-
-
-class Verdict(NamedTuple):
-    """What a code means for the attempt that was spoken of."""
-
-    fact: Fact
-    reason: Reason = Reason.NONE
-    fault: Fault = Fault.NONE
-
-
-REFUSED: Final = Verdict(Fact.OVER, Reason.REFUSED)  # this very instruction is no good and was not carried out
-ABSENT: Final = Verdict(Fact.ABSENT)
-ASK: Final = Verdict(Fact.SILENT)  # it says nothing certain of the attempt
-ACCOUNT: Final = Verdict(Fact.SILENT, fault=Fault.ACCOUNT)
-BALANCE: Final = Verdict(Fact.SILENT, fault=Fault.BALANCE)
-MOMENT: Final = Verdict(Fact.SILENT, fault=Fault.MOMENT)
+from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, MOMENT, REFUSED, Verdict
+from oncepay.domain.attempt import Call
 
 _COLUMNS: Final = (Call.PREPAY, Call.QUERY, Call.CLOSE, Call.REFUND, Call.QUERY_REFUND)
 _ROWS: Final = {
@@ -88,5 +72,5 @@ def verdict(call: Call, status: int, code: str) -> Verdict:
     if status >= 500 and spelled not in _DEFINITE_AT_500:
         return ASK
     row = VERDICTS.get(spelled)
-    found = ASK if row is None else row[call]
+    found = ASK if row is None else row.get(call, ASK)
     return ASK if found is ABSENT and status != 404 else found

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import msgspec
 
+from oncepay.channels.rsa import sign
 from oncepay.channels.wechat.accounts import Opened
-from oncepay.channels.wechat.keys import sign
 from oncepay.channels.wechat.wire import Prepaid
 from oncepay.domain.capabilities import Method
 from oncepay.domain.change import Credential

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from oncepay.channels.texts import CNY, WORDS_MAX, differing, printable, read_time
 from oncepay.channels.wechat.accounts import Opened
-from oncepay.channels.wechat.wire import CNY, Refunded, RefundNotified, Trade, read_time
+from oncepay.channels.wechat.wire import Refunded, RefundNotified, Trade
 from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road
 from oncepay.domain.change import Evidence
 
@@ -28,21 +29,6 @@ REFUND_STATES: Final = {
     "CLOSED": Fact.OVER,
 }
 _PLAIN: Final = frozenset({"SUCCESS", "NOTPAY", "PROCESSING"})  # states that add nothing to their fact
-WORDS_MAX: Final = 200
-
-
-def differing(**pairs: tuple[str, str]) -> str:
-    """Which identities in a message are not the ones that must be there, each as (said, must be).
-
-    >>> differing(mchid=("1", "2"), appid=("a", "a"))
-    "mchid is '1', not '2'"
-    """
-    return "; ".join(f"{name} is {said!r}, not {must!r}" for name, (said, must) in pairs.items() if said != must)
-
-
-def printable(text: str) -> str:
-    """Somebody else's text, fit for logs and databases."""
-    return text if text.isprintable() else "".join(c for c in text if c.isprintable())
 
 
 def of_trade(

@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from oncepay.channels.rsa import fits, read_signature
 from oncepay.channels.wechat.wire import Sealed
 
 SCHEME: Final = "WECHATPAY2-SHA256-RSA2048"
@@ -26,8 +25,6 @@ PROBE: Final = "WECHATPAY/SIGNTEST/"  # a signature that must fail: the vendor l
 PUBLIC_KEY_ID: Final = "PUB_KEY_ID_"
 WINDOW_MS: Final = 300_000  # how far the vendor's clock and ours may lie apart
 
-_PADDING: Final = PKCS1v15()
-_SHA256: Final = hashes.SHA256()
 _STAMP: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 _NONCE: Final = re.compile(r"[!-~]{1,128}", re.ASCII)  # no line feed: it would move the border to the body
 
@@ -53,11 +50,6 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     probe: bool = False
     refresh: bool = False
     unsigned: bool = False
-
-
-def sign(key: RSAPrivateKey, message: bytes) -> str:
-    """The signature, base64 on one line."""
-    return binascii.b2a_base64(key.sign(message, _PADDING, _SHA256), newline=False).decode()
 
 
 def verify(
@@ -86,14 +78,10 @@ def verify(
     if verifier.until_ms and now_ms > verifier.until_ms:
         return Doubt(why=f"the certificate {serial} has expired", refresh=True)
     try:
-        raw = binascii.a2b_base64(signature, strict_mode=True)
-    except ValueError:
-        return Doubt(why="wechatpay-signature is not base64")
-    if binascii.b2a_base64(raw, newline=False).decode() != signature:
-        return Doubt(why="wechatpay-signature is not canonical base64")
-    try:
-        verifier.key.verify(raw, b"%b\n%b\n%b\n" % (stamp.encode(), nonce.encode(), body), _PADDING, _SHA256)
-    except InvalidSignature:
+        raw = read_signature(signature)
+    except ValueError as error:
+        return Doubt(why=f"wechatpay-signature {error}")
+    if not fits(verifier.key, raw, b"%b\n%b\n%b\n" % (stamp.encode(), nonce.encode(), body)):
         return Doubt(why="the signature does not fit")
     return Genuine(body, said_ms)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from oncepay.channels.texts import differing, printable
 from oncepay.channels.wechat.accounts import Opened
-from oncepay.channels.wechat.facts import differing, of_refund, of_trade, printable
+from oncepay.channels.wechat.facts import of_refund, of_trade
 from oncepay.channels.wechat.keys import Doubt, Genuine, unseal, verify
 from oncepay.channels.wechat.wire import Envelope, RefundNotified, Trade, strict
 from oncepay.domain.attempt import Road

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from oncepay.channels.rsa import sign
+from oncepay.channels.texts import cut
 from oncepay.channels.wechat import options as vendor
 from oncepay.channels.wechat.accounts import Opened
-from oncepay.channels.wechat.keys import sign
 from oncepay.channels.wechat.wire import time_text
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.ports import Draft, Request
@@ -87,16 +88,6 @@ def draft_refund(draft: Draft) -> bytes:
     body["notify_url"] = draft.notify_url  # without it the console's address gets a v2 message in XML
     body["amount"] = {"refund": attempt.minor, "total": paying.minor, "currency": attempt.currency}
     return msgspec.json.encode(body)
-
-
-def cut(text: str, bytes_max: int) -> str:
-    """As much of a text for people as fits, whole characters.
-
-    >>> cut("茶杯", 5)
-    '茶'
-    """
-    raw = text.encode()
-    return text if len(raw) <= bytes_max else raw[:bytes_max].decode(errors="ignore")
 
 
 def build(call: Call, attempt: Attempt, opened: Opened, *, body: bytes, now_ms: int, nonce: str, host: int) -> Request:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from oncepay.channels.texts import BEIJING
 from oncepay.domain.money import MINOR_MAX
 from oncepay.domain.once import check_once
-
-BEIJING: Final = timezone(timedelta(hours=8))
-CNY: Final = "CNY"
 
 Minor = Annotated[int, msgspec.Meta(ge=0, le=MINOR_MAX)]
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_|*@-]{1,64}\Z")]
@@ -148,22 +146,3 @@ def time_text(at_ms: int) -> str:
     '2027-01-15T16:00:00+08:00'
     """
     return datetime.fromtimestamp(at_ms // 1000, BEIJING).isoformat()
-
-
-def read_time(text: str | None) -> tuple[int, int]:
-    """Milliseconds since 1970 and Beijing's day as yyyymmdd; zeros for what is no time: a payment that was made is
-    not doubted because its time cannot be read.
-
-    >>> read_time("2027-01-15T16:05:00+08:00")
-    (1800000300000, 20270115)
-    >>> read_time("yesterday")
-    (0, 0)
-    """
-    if not text:
-        return 0, 0
-    try:
-        time = datetime.fromisoformat(text)
-        time = time.replace(tzinfo=BEIJING) if time.tzinfo is None else time.astimezone(BEIJING)
-    except (ValueError, OverflowError):
-        return 0, 0
-    return int(time.timestamp() * 1000), time.year * 10_000 + time.month * 100 + time.day

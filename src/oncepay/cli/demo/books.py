@@ -37,7 +37,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     minor: int
     ordered_ms: int
     payment: str
-    code_url: str
+    credential: dict[str, Any]  # what the payer gets, as the centre gave it
     version: int
     status: str
     snapshot: dict[str, Any]
@@ -81,9 +81,10 @@ class Books:
         values = {"order_no": order_no, "subject": subject, "minor": minor, "ordered_ms": self._now_ms()}
         self._link.execute(SQL["add_order"], values)
 
-    def started(self, order_no: str, payment: str, code_url: str) -> None:
+    def started(self, order_no: str, payment: str, credential: dict[str, Any]) -> None:
         """The centre answered: which payment it is, and what to show."""
-        self._link.execute(SQL["start_order"], {"order_no": order_no, "payment": payment, "code_url": code_url})
+        values = {"order_no": order_no, "payment": payment, "credential": msgspec.json.encode(credential).decode()}
+        self._link.execute(SQL["start_order"], values)
 
     def take(self, told: dict[str, Any]) -> tuple[Deed, ...]:
         """Take in a snapshot; what had to be done because of it: nothing, if it is not news. KeyError for an order that
@@ -130,7 +131,8 @@ class Books:
     def _order(self, row: sqlite3.Row) -> Order:
         fields = dict(row)
         deeds = self._link.execute(SQL["read_deeds"], {"order_no": fields["order_no"]})
-        fields["snapshot"] = msgspec.json.decode(fields["snapshot"])
+        for name in ("snapshot", "credential"):
+            fields[name] = msgspec.json.decode(fields[name])
         return Order(**fields, deeds=tuple(Deed(deed["what"], deed["minor"]) for deed in deeds))
 
     @contextmanager

@@ -32,6 +32,16 @@ class Process:
                 self._command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self._environ, process_group=0
             )
 
+    async def run(self) -> tuple[int, str]:
+        """Run it to its end: its exit code, and what it said."""
+        self.start()
+        child, before = self._child, self.log.stat().st_size
+        assert child is not None
+        code = await asyncio.to_thread(child.wait)
+        with self.log.open("rb") as said:
+            said.seek(before)
+            return code, said.read().decode(errors="replace")
+
     @property
     def code(self) -> int | None:
         """Its exit code, once it has ended; negative: the signal that ended it."""

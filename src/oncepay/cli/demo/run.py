@@ -16,15 +16,17 @@ import aiohttp
 from oncepay.cli import exits
 from oncepay.cli.demo.screen import Line, Screen
 from oncepay.cli.demo.shop import Refused
-from oncepay.cli.demo.stage import Stage
-from oncepay.cli.demo.stories import STORIES, Story
+from oncepay.cli.demo.stage import Stage, Story
+from oncepay.cli.demo.stories import STORIES
 from oncepay.cli.demo.world import Broken, World
 
 STORY_S: Final = 60.0  # real seconds that one story may take
 WENT_WRONG: Final = (Broken, Refused, aiohttp.ClientError, TimeoutError, OSError)
 
 
-async def play(*, once: bool, port_base: int | None, home: Path | None, only: Sequence[str] = ()) -> int:
+async def play(
+    *, once: bool, port_base: int | None, home: Path | None, only: Sequence[str] = (), silent: bool = False
+) -> int:
     """Play the stories; the exit code. With ``once`` it ends then, otherwise it stays up until SIGINT or SIGTERM."""
     stories = [story for story in STORIES if not only or any(word in f"{story.name} {story.title}" for word in only)]
     stop = _on_signals()
@@ -33,7 +35,7 @@ async def play(*, once: bool, port_base: int | None, home: Path | None, only: Se
     place.mkdir(parents=True, exist_ok=True)
     screen = Screen([Line(title=story.title) for story in stories])
     try:
-        async with World(place, port_base) as world:
+        async with World(place, port_base, silent=silent) as world:
             good = await _or_stopped(_play_all(world, stories, screen), stop)
             if good is None:
                 return exits.INTERRUPTED

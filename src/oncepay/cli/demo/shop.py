@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import aiohttp
 import jinja2
@@ -32,9 +32,10 @@ SUBJECT: Final = "Green tea, 100 g"
 PRICE_MINOR: Final = 8800
 DEADLINE_S: Final = 7200
 ANSWER_S: Final = 25.0
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
-    "Referrer-Policy": "no-referrer",
+WAYS: Final = {  # how the shop lets people pay, and what it asks the centre for
+    "wechat": {"channel": "wechat", "method": "native"},
+    "alipay": {"channel": "alipay", "method": "page"},
+    "unionpay": {"channel": "unionpay", "method": "front"},
 }
 
 
@@ -110,7 +111,13 @@ class Shop:
     # -- what it asks of the centre ------------------------------------------------------------------------------
 
     async def submit(
-        self, order_no: str, *, minor: int = PRICE_MINOR, subject: str = SUBJECT, deadline_s: int = DEADLINE_S
+        self,
+        order_no: str,
+        *,
+        way: str = "wechat",
+        minor: int = PRICE_MINOR,
+        subject: str = SUBJECT,
+        deadline_s: int = DEADLINE_S,
     ) -> dict[str, Any]:
         """Order the payment of an order. Safe to repeat: the order number is the key. Raises Refused, ClientError."""
         self.books.add(order_no, subject, minor)
@@ -121,12 +128,18 @@ class Shop:
             "amount": {"minor": minor, "currency": "CNY"},
             "subject": subject,
             "deadline_ms": order.ordered_ms + deadline_s * 1000,
-            "attempt": {"channel": "wechat", "method": "native"},
+            "attempt": WAYS[way],
         }
-        payment = await self.ask("POST", "/v1/payments", body)
+        return self._started(await self.ask("POST", "/v1/payments", body))
+
+    async def switch(self, payment_id: str, way: str) -> dict[str, Any]:
+        """Pay the same in another way. Raises Refused, ClientError."""
+        return self._started(await self.ask("POST", f"/v1/payments/{payment_id}/attempts", WAYS[way]))
+
+    def _started(self, payment: dict[str, Any]) -> dict[str, Any]:
         attempt = payment["attempt"]
         if attempt is not None and attempt["credential"] is not None:
-            self.books.started(order_no, payment["id"], attempt["credential"]["code_url"])
+            self.books.started(payment["order_no"], payment["id"], attempt["credential"])
         return payment
 
     async def refund(self, payment_id: str, refund_no: str, minor: int) -> dict[str, Any]:
@@ -159,6 +172,7 @@ class Shop:
                 Route("/", self._front, methods=["GET"]),
                 Route("/buy", self._buy, methods=["POST"]),
                 Route("/orders/{order_no}", self._order, methods=["GET"]),
+                Route("/orders/{order_no}/pay", self._pay, methods=["POST"]),
                 Route("/orders/{order_no}/timeline", self._timeline, methods=["GET"]),
                 Route("/webhook", self._webhook, methods=["POST"]),
             ]
@@ -179,21 +193,36 @@ class Shop:
         return Response(status_code=204)
 
     async def _front(self, _: Request) -> Response:
-        return self._page("front.html", orders=self.books.orders(), subject=SUBJECT, price=PRICE_MINOR)
+        return self._page("front.html", ways=WAYS, orders=self.books.orders(), subject=SUBJECT, price=PRICE_MINOR)
 
-    async def _buy(self, _: Request) -> Response:
+    async def _buy(self, request: Request) -> Response:
         order_no = f"tea-{len(self.books.orders()) + 1}-{self._now_ms() % 1_000_000}"
         try:
-            await self.submit(order_no)
+            await self.submit(order_no, way=await _way(request))
         except (Refused, aiohttp.ClientError, TimeoutError) as error:
             return PlainTextResponse(f"The centre did not take the order: {error}", 502)
         return RedirectResponse(f"/orders/{quote(order_no)}", 303)
+
+    async def _pay(self, request: Request) -> Response:
+        """The payer chose another way. What was paid meanwhile is paid: the page says so."""
+        order = self.books.order(request.path_params["order_no"])
+        if order is None or not order.payment:
+            return PlainTextResponse("no such order, or no payment yet", 404)
+        try:
+            await self.switch(order.payment, await _way(request))
+        except Refused as error:
+            if error.problem.get("code") != "payment_paid":
+                return PlainTextResponse(f"The centre did not switch: {error}", 502)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return PlainTextResponse(f"The centre did not answer: {error}", 502)
+        return RedirectResponse(f"/orders/{quote(order.order_no)}", 303)
 
     async def _order(self, request: Request) -> Response:
         order = self.books.order(request.path_params["order_no"])
         if order is None:
             return PlainTextResponse("no such order", 404)
-        return self._page("order.html", order=order, picture=_picture(order), cashier_url=self.cashier_url(order))
+        shown = {"picture": _picture(order), "cashier_url": self.cashier_url(order), "ways": WAYS}
+        return self._page("order.html", order=order, **shown)
 
     async def _timeline(self, request: Request) -> Response:
         order = self.books.order(request.path_params["order_no"])
@@ -213,19 +242,27 @@ class Shop:
 
     def cashier_url(self, order: Order) -> str:
         """Where the sandbox lets a person pay what the code says."""
-        return f"{self.sandbox_url}/cashier/{quote(order.code_url.partition('pr=')[2])}"
+        return f"{self.sandbox_url}/cashier/{quote(order.credential.get('code_url', '').partition('pr=')[2])}"
 
     def _page(self, name: str, **values: object) -> Response:
         addresses = {"centre_url": self.centre_url, "sandbox_url": self.sandbox_url}
-        return HTMLResponse(self._pages.get_template(name).render(**addresses, **values), headers=_HEADERS)
+        policy = f"default-src 'none'; style-src 'unsafe-inline'; form-action 'self' {self.sandbox_url}"
+        headers = {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+        return HTMLResponse(self._pages.get_template(name).render(**addresses, **values), headers=headers)
+
+
+async def _way(request: Request) -> str:
+    way = parse_qs((await request.body()).decode("latin-1")).get("way", ["wechat"])[0]
+    return way if way in WAYS else "wechat"
 
 
 def _picture(order: Order) -> str:
     """The code to scan, as SVG."""
-    if not order.code_url:
+    code_url = order.credential.get("code_url")
+    if not code_url:
         return ""
     out = io.BytesIO()
-    segno.make(order.code_url, error="m").save(out, kind="svg", scale=8, border=2, xmldecl=False, svgns=True)
+    segno.make(code_url, error="m").save(out, kind="svg", scale=8, border=2, xmldecl=False, svgns=True)
     return out.getvalue().decode()
 
 

@@ -1,8 +1,8 @@
 -- name: create_orders
--- What was ordered, and the newest that the centre told about its payment. snapshot: JSON, as told.
+-- What was ordered, and the newest that the centre told about its payment. snapshot, credential: JSON, as told.
 CREATE TABLE IF NOT EXISTS orders (
   order_no TEXT PRIMARY KEY, subject TEXT NOT NULL, minor INTEGER NOT NULL, ordered_ms INTEGER NOT NULL,
-  payment TEXT NOT NULL DEFAULT '', code_url TEXT NOT NULL DEFAULT '',
+  payment TEXT NOT NULL DEFAULT '', credential TEXT NOT NULL DEFAULT '{}',
   version INTEGER NOT NULL DEFAULT -1, status TEXT NOT NULL DEFAULT 'open', snapshot TEXT NOT NULL DEFAULT '{}',
   told INTEGER NOT NULL DEFAULT 0);
 
@@ -16,14 +16,14 @@ INSERT INTO orders (order_no, subject, minor, ordered_ms) VALUES (:order_no, :su
 ON CONFLICT (order_no) DO NOTHING;
 
 -- name: start_order
-UPDATE orders SET payment = :payment, code_url = :code_url WHERE order_no = :order_no;
+UPDATE orders SET payment = :payment, credential = :credential WHERE order_no = :order_no;
 
 -- name: read_order
-SELECT order_no, subject, minor, ordered_ms, payment, code_url, version, status, snapshot, told
+SELECT order_no, subject, minor, ordered_ms, payment, credential, version, status, snapshot, told
   FROM orders WHERE order_no = :order_no;
 
 -- name: list_orders
-SELECT order_no, subject, minor, ordered_ms, payment, code_url, version, status, snapshot, told
+SELECT order_no, subject, minor, ordered_ms, payment, credential, version, status, snapshot, told
   FROM orders ORDER BY ordered_ms DESC, order_no DESC LIMIT 100;
 
 -- name: count_told

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 
 from oncepay.cli.demo.books import Order
 from oncepay.cli.demo.check import Promise, complaints
@@ -14,7 +15,19 @@ from oncepay.cli.demo.shop import PRICE_MINOR, Refused
 from oncepay.cli.demo.world import Broken, World, until
 
 AGREE_S: Final = 10.0  # real seconds for the three ledgers to agree
+SILENT_S: Final = 900  # seconds of the centre's time in which it finds out by asking alone
 STEP_S: Final = 0.1  # real seconds that the centre gets to act after each step of its time
+
+
+PAID: Final = Promise(status="paid", charged=PRICE_MINOR, deeds=("shipped",))
+
+
+class Story(msgspec.Struct, frozen=True):
+    """``play`` returns, in a few words, what happened; it raises Broken when it did not end as promised."""
+
+    name: str  # part of its order number
+    title: str
+    play: Callable[[Stage], Awaitable[str]]
 
 
 class Stage:
@@ -26,26 +39,46 @@ class Stage:
         self.order_no = order_no
         self.payment_id = ""
         self.number = ""  # of the attempt, as the channel knows it
+        self.shown: dict[str, dict[str, Any]] = {}  # by channel: what the payer was given
         self.promise: Promise | None = None
 
     # -- what people do ------------------------------------------------------------------------------------------
 
-    async def submit(self, *, minor: int = PRICE_MINOR, deadline_s: int = 7200) -> dict[str, Any]:
-        """The shop orders the payment and has a code to show."""
-        payment = await self.shop.submit(self.order_no, minor=minor, deadline_s=deadline_s)
+    async def submit(self, *, way: str = "wechat", minor: int = PRICE_MINOR, deadline_s: int = 7200) -> dict[str, Any]:
+        """The shop orders the payment and has something to show."""
+        payment = await self.shop.submit(self.order_no, way=way, minor=minor, deadline_s=deadline_s)
         self.learn(payment)
-        require(payment["attempt"]["credential"], "there is no code to scan")
+        require(payment["attempt"]["credential"], "there is nothing to show")
+        return payment
+
+    async def switch(self, way: str) -> dict[str, Any]:
+        """The payer went back and chose another way."""
+        payment = await self.shop.switch(self.payment_id, way)
+        self.learn(payment)
+        require(payment["attempt"]["credential"], "there is nothing to show")
         return payment
 
     def learn(self, payment: dict[str, Any]) -> None:
         """Note what the centre calls it."""
         self.payment_id = payment["id"]
-        if payment["attempt"]:
-            self.number = payment["attempt"]["id"].removeprefix("att_")
+        attempt = payment["attempt"]
+        if attempt:
+            self.number = attempt["id"].removeprefix("att_")
+            if attempt["credential"]:
+                self.shown[attempt["channel"]] = attempt["credential"]
 
-    async def pay(self) -> None:
-        """The payer scans the code and pays."""
-        await self.world.control("POST", "pay", {"code_url": self.order.code_url})
+    async def pay(self, channel: str = "") -> None:
+        """The payer scans or opens what was shown, the last or the channel's, and pays."""
+        given = self.shown[channel] if channel else self.order.credential
+        form = {"action": given.get("action"), "fields": given.get("fields")}
+        await self.world.control("POST", "pay", {"form": form} if given["type"] == "form" else given)
+
+    async def is_paid(self) -> None:
+        """Until the centre knows: it is told, or it asks."""
+        if self.world.silent:
+            await self.let_pass(lambda: self.has_status("paid"), "paid", step_s=5, at_most_s=60)
+        else:
+            await until(lambda: self.has_status("paid"), "paid")
 
     async def refund(self, refund_no: str, minor: int) -> dict[str, Any]:
         """The shop gives money back."""
@@ -59,6 +92,10 @@ class Stage:
         order = self.shop.books.order(self.order_no)
         assert order is not None
         return order
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """As the channels have it."""
+        return await self.world.rows(self.payment_id)
 
     async def payment(self) -> dict[str, Any]:
         """As the centre has it."""
@@ -105,7 +142,10 @@ class Stage:
             return not found
 
         try:
-            await until(agreed, "agreement", seconds=AGREE_S)
+            if self.world.silent:
+                await self.let_pass(agreed, "agreement", step_s=10, at_most_s=SILENT_S)
+            else:
+                await until(agreed, "agreement", seconds=AGREE_S)
         except Broken:
             raise Broken("; ".join(found)) from None
 
@@ -116,8 +156,7 @@ class Stage:
             payment = await self.payment()
         except (aiohttp.ClientError, TimeoutError, Refused) as error:
             return [f"the centre does not answer: {error!r}"]
-        rows = await self.world.rows(self.payment_id)
-        return complaints(self.promise, rows, payment, self.shop.books.order(self.order_no))
+        return complaints(self.promise, await self.rows(), payment, self.shop.books.order(self.order_no))
 
 
 async def _moment(look: Callable[[], Awaitable[bool]]) -> None:

@@ -25,6 +25,7 @@ from oncepay.cli.demo.shop import Shop
 HOST: Final = "127.0.0.1"
 START_S: Final = 20.0
 LOOK_S: Final = 0.02
+CHANNELS: Final = ("alipay", "unionpay", "wechat")
 
 T = TypeVar("T")
 
@@ -36,11 +37,13 @@ class Broken(Exception):
 class World:
     """Enter it to start everything, leave it to stop everything.
 
-    home: an empty folder. port_base: the first of three ports, or None for free ones.
+    home: an empty folder. port_base: the first of three ports, or None for free ones. silent: the channel never
+    notifies, in no story.
     """
 
-    def __init__(self, home: Path, port_base: int | None) -> None:
+    def __init__(self, home: Path, port_base: int | None, *, silent: bool = False) -> None:
         self.home = home
+        self.silent = silent
         self._offset_ms = 0  # how far the sandbox's time is ahead
         ports = [port_base + n for n in range(3)] if port_base else [*_free_ports(2), 0]
         self.sandbox_url = f"http://{HOST}:{ports[0]}"
@@ -69,6 +72,7 @@ class World:
             self.sandbox.start()
             await self.shop.open()
             await self._answers(self.sandbox, f"{self.sandbox_url}/sandbox/clock")
+            await self._no_faults()
             await self._set_up()
             await self.start_centre()
         except BaseException:
@@ -99,8 +103,9 @@ class World:
             app, self.shop.key = await admin.create_app(engine, "shop", "Tea and no coffee")
             app = await admin.set_policies(engine, app, private_networks=[f"{HOST}/32"])
             _, self.shop.secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
-            given = of_sandbox(self.home / "sandbox" / "sandbox.json")
-            await admin.add_account(engine, "wx-sandbox", "wechat", **given)
+            for channel in CHANNELS:
+                given = of_sandbox(self.home / "sandbox" / "sandbox.json", channel)
+                await admin.add_account(engine, f"{channel}-sandbox", channel, **given)
         finally:
             await centre.stop(0)
 
@@ -119,6 +124,14 @@ class World:
             return False
 
         await until(ready, f"an answer of {url}", seconds=START_S)
+
+    async def command(self, *arguments: str) -> str:
+        """What an operator's command says. Raises Broken when it fails."""
+        command = Process([*arguments], self.home / "commands.log", self._settings)
+        code, said = await command.run()
+        if code:
+            raise Broken(f"oncepay {arguments[0]} ended with {code}: {said}")
+        return said
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -160,7 +173,12 @@ class World:
         try:
             yield
         finally:
-            await self.control("DELETE", "faults")
+            await self._no_faults()
+
+    async def _no_faults(self) -> None:
+        await self.control("DELETE", "faults")
+        if self.silent:
+            await self.control("POST", "faults", {"on": {"notify_none": True}})
 
 
 async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 10.0) -> T:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from oncepay.sandbox.faults import Rule
+from oncepay.sandbox.faults import AFTER, BEFORE, WIRE, Rule
 from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.wechat import bills, certificates, orders, refunds
 from oncepay.sandbox.wechat.desk import Desk
@@ -22,28 +22,6 @@ from oncepay.sandbox.wechat.wire import (
 )
 
 PRODUCTS: Final = frozenset(("native", "jsapi", "h5", "app"))
-BEFORE: Final = (
-    "drop_before",
-    "refused_401",
-    "refused_403",
-    "http_500",
-    "http_502",
-    "http_503",
-    "http_429",
-)
-AFTER: Final = (
-    "drop_after",
-    "http_500_after",
-    "http_502_after",
-    "http_503_after",
-    "http_429_after",
-    "slow",
-    "slow_drip",
-    "garbage",
-    "truncated",
-)
-# Faults that the server, not the API, carries out: they concern the connection.
-WIRE_FAULTS: Final = frozenset(("drop_before", "drop_after", "slow", "slow_drip", "garbage", "truncated"))
 GATEWAY_PAGE: Final = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>nginx</center>\r\n"
@@ -76,7 +54,7 @@ class Api:
     def reply(self, request: Request) -> Reply:
         """One request, to the last byte of its answer."""
         answer, fault = self.handle(request)
-        if fault is not None and fault.fault not in WIRE_FAULTS:
+        if fault is not None and fault.fault not in WIRE:
             fault = None  # it has shaped the answer already
         if answer is None:
             return Reply(200, [], b"", fault)
@@ -152,6 +130,7 @@ class Api:
         refusal = {
             "refused_401": Refusal(401, "SIGN_ERROR", "签名错误", signed=False),
             "refused_403": Refusal(403, "NO_AUTH", "商户号该产品权限未开通"),
+            "system_error": Refusal(500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
             "http_500": Refusal(500, "SYSTEM_ERROR", "系统异常，请稍后重试"),
             "http_503": Refusal(503, "SERVICE_UNAVAILABLE", "服务不可用，请稍后重试"),
             "http_429": Refusal(429, self.desk.switches.limited_code, "频率超限"),
@@ -164,7 +143,7 @@ class Api:
         """Let the faults that strike on the way out change the answer."""
         faults = self.desk.faults
         rule = faults.any(AFTER, route.call, *numbers)
-        if rule is not None and rule.fault not in WIRE_FAULTS:
+        if rule is not None and rule.fault not in WIRE:
             return self._broken(rule, request), rule
         if answer.signer_id is not None and answer.status < 300:
             if faults.strike("signtest_response", route.call, *numbers):

@@ -4,13 +4,14 @@ Kept in memory; each change of an order is noted in the journal. A day's numberi
 and refunds goes on over a restart.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
 
 from oncepay.sandbox.clock import Clock, beijing, rfc3339
 from oncepay.sandbox.journal import Journal
+from oncepay.sandbox.vendor import RefundRow, Row
 
 AUTO_CLOSE_S: Final = 7 * 86400
 TRADE_TYPES: Final = {"native": "NATIVE", "jsapi": "JSAPI", "h5": "MWEB", "app": "APP"}
@@ -31,6 +32,7 @@ class Refund(msgspec.Struct):
     outcome: str = "SUCCESS"  # what it will turn into
     outcome_due: float = 0.0
     fee: int = 0  # the part of our fee that goes back, fen
+    by_console: bool = False  # made in the merchant console, not by the API
 
 
 class Order(msgspec.Struct):
@@ -68,38 +70,6 @@ class Order(msgspec.Struct):
         return sum(refund.amount for refund in self.refunds if refund.status != "CLOSED")
 
 
-class RefundRow(msgspec.Struct):
-    """A refund as the sandbox's books show it to everyone."""
-
-    number: str
-    refund_id: str
-    amount: int
-    status: str
-    created: str
-    done: str | None
-
-
-class Row(msgspec.Struct):
-    """An order as the sandbox's books show it to everyone: amounts in fen, times RFC 3339."""
-
-    channel: str
-    number: str
-    merchant: str
-    method: str
-    state: str
-    amount: int
-    paid: int
-    refunded: int
-    currency: str
-    created: str
-    expires: str
-    paid_at: str | None
-    closed_at: str | None
-    transaction_id: str | None
-    attach: str | None
-    refunds: list[RefundRow]
-
-
 class Books:
     """All orders and refunds, by every number they have."""
 
@@ -115,7 +85,7 @@ class Books:
         self._counted: dict[str, int] = {}
         self._net: dict[str, int] = {}
 
-    def restore(self, kept: dict[str, bytes]) -> list[Order]:
+    def restore(self, kept: Mapping[str, bytes]) -> list[Order]:
         """Take in what the journal kept."""
         decode = msgspec.json.Decoder(Order).decode
         orders = sorted((decode(raw) for raw in kept.values()), key=lambda order: order.created)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from oncepay.sandbox.clock import Clock, Dice
-from oncepay.sandbox.faults import Faults
+from oncepay.sandbox.faults import ChannelFaults
 from oncepay.sandbox.switches import Switches
 from oncepay.sandbox.wechat.books import Books
 from oncepay.sandbox.wechat.keys import Ring
@@ -30,7 +30,7 @@ class Desk:
     books: Books
     clock: Clock
     dice: Dice
-    faults: Faults
+    faults: ChannelFaults
     switches: Switches
     notifier: Notifier
     base_url: str

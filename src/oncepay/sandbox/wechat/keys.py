@@ -5,22 +5,27 @@ RSAES-OAEP with SHA-1 for sensitive fields. Own code: nothing is shared with the
 """
 
 import base64
-import binascii
 import datetime as dt
 from typing import Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 
 from oncepay.sandbox.clock import Dice, utc
+from oncepay.sandbox.rsakeys import (
+    SHA256,
+    load_private,
+    new_key,
+    private_pem,
+    public_pem,
+    sign_text,
+    verify_text,
+)
 
-PKCS1: Final = padding.PKCS1v15()
-SHA256: Final = hashes.SHA256()
 OAEP: Final = padding.OAEP(
     mgf=padding.MGF1(algorithm=hashes.SHA1()),  # noqa: S303 the vendor's choice
     algorithm=hashes.SHA1(),  # noqa: S303
@@ -109,7 +114,7 @@ class Ring:
     def forge(self, timestamp: str, nonce: str, body: bytes) -> str:
         """A signature by somebody else's key."""
         if self._stranger is None:
-            self._stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            self._stranger = new_key()
         return sign_text(self._stranger, f"{timestamp}\n{nonce}\n".encode() + body + b"\n")
 
     def believes(self, mchid: str, serial_no: str, message: bytes, signature: str) -> bool | None:
@@ -141,37 +146,6 @@ class Ring:
         return base64.b64encode(key.encrypt(text.encode(), OAEP)).decode()
 
 
-def sign_text(key: rsa.RSAPrivateKey, message: bytes) -> str:
-    return base64.b64encode(key.sign(message, PKCS1, SHA256)).decode()
-
-
-def verify_text(key: rsa.RSAPublicKey, message: bytes, signature: str) -> bool:
-    try:
-        key.verify(base64.b64decode(signature, validate=True), message, PKCS1, SHA256)
-    except (InvalidSignature, binascii.Error, ValueError):
-        return False
-    return True
-
-
-def load_private(pem: str) -> rsa.RSAPrivateKey:
-    # Our own keys: proving again that the primes are prime takes longer than the whole start.
-    key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("WeChat Pay's keys are RSA keys")
-    return key
-
-
-def private_pem(key: rsa.RSAPrivateKey) -> str:
-    form = serialization.PrivateFormat.PKCS8
-    plain = serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, form, plain).decode()
-
-
-def public_pem(key: rsa.RSAPrivateKey) -> str:
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
-
-
 def serial_hex(certificate: x509.Certificate) -> str:
     """A certificate's serial as WeChat Pay writes it: 40 upper-case hex digits."""
     return f"{certificate.serial_number:040X}"
@@ -191,7 +165,7 @@ def letters(dice: Dice, count: int) -> str:
 
 def certify(name: str, organisation: str, now: float) -> tuple[str, str, str]:
     """A new key with its self-signed certificate: (serial, private key PEM, certificate PEM)."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = new_key()
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "CN"),
@@ -236,7 +210,7 @@ def new_platform(now: float) -> Platform:
 def new_keys(dice: Dice, now: float) -> KeyFile:
     """What a first start generates: one merchant, one platform certificate, one public key."""
     merchant = new_merchant(dice, now)
-    public = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = new_key()
     day = utc(now).strftime("%Y%m%d")
     return KeyFile(
         merchants=[merchant],

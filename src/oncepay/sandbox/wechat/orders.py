@@ -4,12 +4,15 @@ A closed number is burnt for ever, a paid one too; a repeated prepay with the sa
 a fresh credential; closing is repeatable; paying and closing may race.
 """
 
+import contextlib
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
 
 from oncepay.sandbox.clock import rfc3339
+from oncepay.sandbox.vendor import autopay
 from oncepay.sandbox.wechat import shapes
 from oncepay.sandbox.wechat.books import TRADE_TYPES, Order, expiry, prepay_id
 from oncepay.sandbox.wechat.desk import Desk
@@ -72,8 +75,7 @@ def prepay(desk: Desk, product: str, mchid: str, body: bytes) -> bytes:
         order = _new_order(desk, product, shape, body)
         order.expires = expiry(order.created, asked, desk.switches.expire_days_max)
         desk.books.add(order)
-        if desk.switches.autopay_s is not None:
-            _autopay(desk, order, desk.switches.autopay_s)
+        autopay(desk.clock, desk.dice, desk.switches, partial(_pay_itself, desk, order))
     return encode(credential(desk, order))
 
 
@@ -277,17 +279,8 @@ def settle(desk: Desk, order: Order, openid: str | None = None) -> None:
     desk.notifier.payment(order, paid_trade(order, total))
 
 
-def _autopay(desk: Desk, order: Order, seconds: float) -> None:
-    """Let the order be paid by itself, if the dice say so."""
-    if desk.switches.autopay_rate < 1 and desk.dice.random() >= desk.switches.autopay_rate:
-        return
-
-    def run() -> None:
-        current = desk.books.order(order.mchid, order.number)
-        if current is not None and current.state == "NOTPAY" and not current.cancelled:
-            try:
-                pay(desk, current)
-            except CannotPay:
-                return  # expired meanwhile: an abandoned order, as in life
-
-    desk.clock.at(desk.clock.now() + seconds, run)
+def _pay_itself(desk: Desk, order: Order) -> None:
+    current = desk.books.order(order.mchid, order.number)
+    if current is not None and current.state == "NOTPAY" and not current.cancelled:
+        with contextlib.suppress(CannotPay):  # expired meanwhile: an abandoned order, as in life
+            pay(desk, current)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from oncepay.sandbox.clock import rfc3339
+from oncepay.sandbox.vendor import Refused
 from oncepay.sandbox.wechat import orders, shapes
 from oncepay.sandbox.wechat.books import Order, Refund
 from oncepay.sandbox.wechat.desk import Desk
@@ -35,7 +36,7 @@ def apply(desk: Desk, mchid: str, body: bytes) -> bytes:
             raise Refusal(400, desk.switches.fee_mismatch_code, text)
         return encode(view(*known))
     _check(desk, order, shape)
-    refund = _accept(desk, order, shape, asked)
+    refund = _accept(desk, order, _taken_on(desk, order, shape, asked))
     return encode(view(order, refund))
 
 
@@ -121,14 +122,31 @@ def balance(desk: Desk, mchid: str) -> int:
     return desk.switches.balance_fen + desk.books.net(mchid)
 
 
-def _accept(desk: Desk, order: Order, shape: shapes.Refund, asked: str) -> Refund:
-    numbers = (shape.out_refund_no, order.number)
-    outcome = "SUCCESS"
-    if desk.faults.strike("refund_abnormal", "refund", *numbers):
-        outcome = "ABNORMAL"
-    elif desk.faults.strike("refund_closed", "refund", *numbers):
-        outcome = "CLOSED"
-    refund = Refund(
+def from_console(desk: Desk, order: Order, fen: int) -> Refund:
+    """A refund that the merchant makes in the console; told in version 2, and only to the console's own address."""
+    if order.paid is None:
+        raise Refused(409, "not_paid", "this order is not paid")
+    if not 0 < fen <= order.total - order.refunded:
+        raise Refused(409, "refund_invalid", f"between 1 and {order.total - order.refunded} fen can go back")
+    refund_id = desk.books.next_refund(order.mchid)
+    return _accept(
+        desk,
+        order,
+        Refund(
+            number=f"console{refund_id}",
+            refund_id=refund_id,
+            amount=fen,
+            created=desk.clock.now(),
+            asked="",
+            notify_url=desk.switches.console_notify_url,
+            reason="",
+            by_console=True,
+        ),
+    )
+
+
+def _taken_on(desk: Desk, order: Order, shape: shapes.Refund, asked: str) -> Refund:
+    return Refund(
         number=shape.out_refund_no,
         refund_id=desk.books.next_refund(order.mchid),
         amount=shape.amount.refund,
@@ -136,9 +154,16 @@ def _accept(desk: Desk, order: Order, shape: shapes.Refund, asked: str) -> Refun
         asked=asked,
         notify_url=shape.notify_url if isinstance(shape.notify_url, str) else "",
         reason=shape.reason if isinstance(shape.reason, str) else "",
-        outcome=outcome,
-        fee=orders.fee(shape.amount.refund),
     )
+
+
+def _accept(desk: Desk, order: Order, refund: Refund) -> Refund:
+    numbers = (refund.number, order.number)
+    if desk.faults.strike("refund_abnormal", "refund", *numbers):
+        refund.outcome = "ABNORMAL"
+    elif desk.faults.strike("refund_closed", "refund", *numbers):
+        refund.outcome = "CLOSED"
+    refund.fee = orders.fee(refund.amount)
     order.state = "REFUND"
     desk.books.add_refund(order, refund)
     late = desk.faults.strike("refund_late", "refund", *numbers)

@@ -1,79 +1,53 @@
-"""What a payer sees: a front page with all orders, and a cashier page to scan and pay on.
+"""What a payer of WeChat Pay sees: a page to scan and pay on, for each order."""
 
-Server-rendered, no scripts, no outside assets, everything escaped.
-"""
-
-import io
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-import jinja2
-import segno
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from oncepay.sandbox.clock import beijing
-from oncepay.sandbox.control import Refused
+from oncepay.sandbox.pages import Pages, picture
+from oncepay.sandbox.vendor import Refused
 from oncepay.sandbox.wechat import orders
 from oncepay.sandbox.wechat.books import Order
+from oncepay.sandbox.wechat.desk import Desk
 
-if TYPE_CHECKING:
-    from oncepay.sandbox.main import Sandbox
-
-LISTED_MAX: Final = 200
 WORDS: Final = {"NOTPAY": "to pay", "SUCCESS": "paid", "REFUND": "refunded", "CLOSED": "closed"}
+SHADES: Final = {"NOTPAY": "", "SUCCESS": "paid", "REFUND": "refunded", "CLOSED": "closed"}
 
 
 class Cashier:
-    """The pages, bound to one sandbox."""
+    """The pages, bound to one WeChat Pay."""
 
-    def __init__(self, sandbox: "Sandbox") -> None:
-        self._sandbox = sandbox
-        self._desk = sandbox.wechat.desk
-        self._pages = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(Path(__file__).parent / "pages"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._pages.filters["yuan"] = lambda fen: f"{fen // 100}.{fen % 100:02d}"
-        self._pages.filters["time"] = lambda at: f"{beijing(at):%Y-%m-%d %H:%M:%S}"
+    def __init__(self, desk: Desk, pages: Pages) -> None:
+        self._desk = desk
+        self._pages = pages
 
     def routes(self) -> list[Route]:
         return [
-            Route("/", self.front, methods=["GET"]),
             Route("/cashier/{code}", self.show, methods=["GET"]),
             Route("/cashier/{code}/qr.{form}", self.picture, methods=["GET"]),
             Route("/cashier/{code}/pay", self.pay, methods=["POST"]),
             Route("/cashier/{code}/cancel", self.cancel, methods=["POST"]),
         ]
 
-    async def front(self, _: Request) -> Response:
-        listed = list(self._desk.books.orders())[-LISTED_MAX:]
-        return self._page("front.html", orders=listed[::-1], words=WORDS, now=self._desk.clock.now())
-
     async def show(self, request: Request) -> Response:
         return self._cashier(request, self._order(request))
 
     async def picture(self, request: Request) -> Response:
         """The QR code of the order's code_url, as SVG or PNG."""
-        order, form = self._order(request), request.path_params["form"]
-        kinds = {"svg": "image/svg+xml", "png": "image/png"}
-        if form not in kinds:
+        shown = picture(payload(self._desk.base_url, self._order(request)), request.path_params["form"])
+        if shown is None:
             raise Refused(404, "picture_absent", "qr.svg or qr.png")
-        out = io.BytesIO()
-        segno.make(payload(self._sandbox.base_url, order), error="m").save(out, kind=form, scale=8, border=2)
-        return Response(out.getvalue(), media_type=kinds[form])
+        return shown
 
     async def pay(self, request: Request) -> Response:
         order = self._order(request)
         try:
-            self._sandbox.pay(order.code)
-        except Refused as error:
-            return self._cashier(request, order, str(error), error.status)
+            orders.pay(self._desk, order)
+        except orders.CannotPay as error:
+            return self._cashier(request, order, str(error), 409)
         return self._back(request, order)
 
     async def cancel(self, request: Request) -> Response:
@@ -93,14 +67,15 @@ class Cashier:
         now = self._desk.clock.now()
         life = order.code_made + orders.LIFE_S[order.product]
         back = request.query_params.get("redirect_url", "")
-        return self._page(
-            "cashier.html",
+        return self._pages.page(
+            "wechat/pages/cashier.html",
             status,
             order=order,
             word=WORDS[order.state],
+            shade=SHADES[order.state],
             payable=order.state == "NOTPAY" and now < min(order.expires, life),
             problem=problem,
-            payload=payload(self._sandbox.base_url, order),
+            payload=payload(self._desk.base_url, order),
             query=request.url.query,
             back=back if urlsplit(back).scheme in ("http", "https") else "",
         )
@@ -108,11 +83,6 @@ class Cashier:
     def _back(self, request: Request, order: Order) -> Response:
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"/cashier/{order.code}{query}", 303)
-
-    def _page(self, name: str, status: int = 200, /, **values: object) -> Response:
-        page = self._pages.get_template(name).render(**values)
-        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; form-action 'self'"
-        return HTMLResponse(page, status, {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"})
 
 
 def payload(base_url: str, order: Order) -> str:

@@ -1,0 +1,1 @@
+"""Alipay's open platform (gateway.do, RSA2), played from the vendor's side."""
