@@ -6,11 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 
-from oncepay.client.guards import Milestone, OtherPayment
+from oncepay.client.guards import Milestone, OtherPayment, transactions
 from tests.client.guards.apps import ALL_KINDS, App, LoopApp, ThreadApp, open_app
-from tests.client.guards.books import Where
+from tests.client.guards.books import Books, Where
 from tests.client.guards.payments import Story, event_of, payment, payment_id
 
 ROW = "SELECT version, settled, done, failures, failed FROM oncepay_inbox WHERE order_no = ?"
@@ -162,6 +163,24 @@ async def test_of_two_at_once_the_second_waits_and_runs_when_the_first_fails(app
     assert [type(outcome) for outcome in ran if isinstance(outcome, BaseException)] == [Spilt]
     assert ran.count(("paid",)) == 1
     assert await app.deeds() == {"paid": 1}
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_a_stricter_database_is_asked_again(level: str, where: Where) -> None:
+    """It ends transactions that stand in each other's way, whose order would matter."""
+    url = where.postgres()
+
+    def connect() -> psycopg.Connection:
+        return psycopg.connect(url, options=f"-c default_transaction_isolation={level.replace(' ', chr(92) + ' ')}")
+
+    books = Books(transactions.dbapi(connect))
+    await asyncio.to_thread(books.make)
+    app = ThreadApp("psycopg").attach(books)
+    story = Story()
+    events = [event_of(story.pay()), event_of(story.refund("R-1", 800)), event_of(story.refund("R-1", 800, "done"))]
+    await asyncio.gather(*(app.take(event) for event in events * 4))
+    assert await app.deeds() == {"paid": 1, "refund.done/R-1": 1}
+    assert len(app.heard) >= 2
 
 
 async def test_an_order_number_belongs_to_one_payment(app: App) -> None:

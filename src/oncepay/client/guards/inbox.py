@@ -19,7 +19,7 @@ from oncepay.client.guards.errors import HandlersMissing, OtherPayment
 from oncepay.client.guards.links import async_link_of, link_of
 from oncepay.client.guards.milestones import WORDS, Milestone, Word, settled, unmet
 from oncepay.client.guards.scripts import Script, Value, change, rows
-from oncepay.client.guards.transactions import AsyncBegin, Begin
+from oncepay.client.guards.transactions import AsyncBegin, Begin, persist, persist_async
 from oncepay.client.shapes import Event, Payment
 
 T = TypeVar("T")
@@ -95,9 +95,9 @@ def listing(failures: int) -> Script[list[Poisoned]]:
     found = yield from rows("poisoned", failures=failures, limit=POISONED_MAX)
     return [
         Poisoned(
-            order_no=order_no, payment=payment, version=version, failures=count, failed=failed, error=error, at_ms=at_ms
+            order_no=order_no, payment=payment, version=version, failures=often, failed=failed, error=error, at_ms=at_ms
         )
-        for order_no, payment, version, count, failed, error, at_ms in found
+        for order_no, payment, version, often, failed, error, at_ms in found
     ]
 
 
@@ -182,14 +182,18 @@ class Inbox(_Handlers[Callable[[T, Milestone], None]], Generic[T]):
         run, none when all was done before. Acknowledge when it returns.
 
         Whatever a handler raises comes out of it, after the roll-back: let the centre hear a 500, and it will tell
-        again. Raises HandlersMissing, OtherPayment.
+        again. When the database ends the transaction because another was in its way, it is run again, handlers too.
+        Raises HandlersMissing, OtherPayment.
         """
         try:
-            with self.begin() as within:
-                return self.take_within(within, told)
+            return persist(lambda: self._take(told))
         except Exception as error:
             self.failed(told, error)
             raise
+
+    def _take(self, told: Event | Payment) -> tuple[Milestone, ...]:
+        with self.begin() as within:
+            return self.take_within(within, told)
 
     def take_within(self, within: T, told: Event | Payment) -> tuple[Milestone, ...]:
         """The same in a transaction that the app has opened, and commits: acknowledge after that. When it was rolled
@@ -236,11 +240,14 @@ class AsyncInbox(_Handlers[Callable[[T, Milestone], Awaitable[None]]], Generic[T
     async def take(self, told: Event | Payment) -> tuple[Milestone, ...]:
         """As ``Inbox.take``."""
         try:
-            async with self.begin() as within:
-                return await self.take_within(within, told)
+            return await persist_async(lambda: self._take(told))
         except Exception as error:
             await self.failed(told, error)
             raise
+
+    async def _take(self, told: Event | Payment) -> tuple[Milestone, ...]:
+        async with self.begin() as within:
+            return await self.take_within(within, told)
 
     async def take_within(self, within: T, told: Event | Payment) -> tuple[Milestone, ...]:
         """As ``Inbox.take_within``."""

@@ -18,7 +18,7 @@ from oncepay.client.guards.doors import AsyncDoor, Door
 from oncepay.client.guards.fingerprint import fingerprint
 from oncepay.client.guards.links import async_link_of, link_of
 from oncepay.client.guards.scripts import Script, change, rows
-from oncepay.client.guards.transactions import AsyncBegin, Begin
+from oncepay.client.guards.transactions import AsyncBegin, Begin, persist, persist_async
 
 T = TypeVar("T")
 
@@ -84,7 +84,8 @@ class SubmissionGuard(Generic[T]):
         ``fields``: what makes two submissions the same (``fingerprint.py``): who buys, what, how many; or a number that
         the form carries. ``order_no``: a number for the new order, drawn anew for each submission. ``create``: writes
         the order with what the transaction yields, and commits nothing; it is called when this is the first, and what
-        it raises comes out after the roll-back, with the key free again.
+        it raises comes out after the roll-back, with the key free again; it is called again when the database ended the
+        transaction because another was in its way.
 
         Raises GuardUnavailable when the door is broken, and the app chose ``refuse``.
         """
@@ -96,15 +97,18 @@ class SubmissionGuard(Generic[T]):
             with self._begin() as within:
                 return link_of(within).run(finding(digest, self._around.now_ms()))
         try:
-            with self._begin() as within:
-                submission = self._claim(within, digest, order_no)
-                if submission.first:
-                    create(within)
-                return submission
+            return persist(lambda: self._make(digest, order_no, create))
         except BaseException:
             if self._door:
                 self._door.leave(digest, token)
             raise
+
+    def _make(self, digest: str, order_no: str, create: Callable[[T], object]) -> Submission:
+        with self._begin() as within:
+            submission = self._claim(within, digest, order_no)
+            if submission.first:
+                create(within)
+            return submission
 
     def claim(self, within: T, fields: Mapping[str, Any], order_no: str) -> Submission:
         """The same in a transaction that the app has opened: when the answer is ``first``, make the order there. It is
@@ -146,15 +150,18 @@ class AsyncSubmissionGuard(Generic[T]):
             async with self._begin() as within:
                 return await async_link_of(within).run(finding(digest, self._around.now_ms()))
         try:
-            async with self._begin() as within:
-                submission = await self._claim(within, digest, order_no)
-                if submission.first:
-                    await create(within)
-                return submission
+            return await persist_async(lambda: self._make(digest, order_no, create))
         except BaseException:
             if self._door:
                 await self._door.leave(digest, token)
             raise
+
+    async def _make(self, digest: str, order_no: str, create: Callable[[T], Awaitable[object]]) -> Submission:
+        async with self._begin() as within:
+            submission = await self._claim(within, digest, order_no)
+            if submission.first:
+                await create(within)
+            return submission
 
     async def claim(self, within: T, fields: Mapping[str, Any], order_no: str) -> Submission:
         """As ``SubmissionGuard.claim``."""

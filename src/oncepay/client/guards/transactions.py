@@ -8,7 +8,7 @@ SQLAlchemy's ``sessionmaker(...).begin``, ``engine.begin``, their asyncio kin, a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -16,12 +16,51 @@ from contextlib import (
     contextmanager,
     suppress,
 )
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
 Begin = Callable[[], AbstractContextManager[T]]
 AsyncBegin = Callable[[], AbstractAsyncContextManager[T]]
+
+
+TRIES_MAX: Final = 5
+_PASSING_STATES: Final = frozenset({"40001", "40P01"})  # SQL: serialization failure; PostgreSQL: deadlock
+_PASSING_NUMBERS: Final = frozenset({1020, 1213})  # MariaDB: the row has changed meanwhile; MySQL: deadlock
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the database ended a transaction only because another was in its way, so that it is to be run again.
+    InnoDB does so to those who wait for a row whose insert is rolled back; PostgreSQL under REPEATABLE READ."""
+    found: BaseException | None = error
+    while found is not None:  # SQLAlchemy and Django raise what is theirs from what is the driver's
+        state = getattr(found, "sqlstate", None) or getattr(found, "pgcode", None)
+        if state in _PASSING_STATES or (state is None and found.args and found.args[0] in _PASSING_NUMBERS):
+            return True
+        found = found.__cause__
+    return False
+
+
+def persist(run: Callable[[], T]) -> T:
+    """Run a whole transaction, a few times if it has to be."""
+    for _ in range(TRIES_MAX - 1):
+        try:
+            return run()
+        except Exception as error:
+            if not passes(error):
+                raise
+    return run()
+
+
+async def persist_async(run: Callable[[], Awaitable[T]]) -> T:
+    """The same for asyncio."""
+    for _ in range(TRIES_MAX - 1):
+        try:
+            return await run()
+        except Exception as error:
+            if not passes(error):
+                raise
+    return await run()
 
 
 class DbapiConnection(Protocol):
