@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from oncepay.client import Event, Payment
+from oncepay.client import AsyncClient, Client, Event, Payment
 from oncepay.client.around import Around
 from oncepay.client.calls import Call
 from oncepay.client.errors import NotSent
@@ -33,6 +33,7 @@ from tests.client.guards.books import ASYNC_KINDS, KINDS, AsyncBooks, Books, Whe
 from tests.client.guards.payments import NOW_MS
 
 ALL_KINDS: Final = (*KINDS, *ASYNC_KINDS)
+NOWHERE: Final = "http://127.0.0.1:1"
 
 
 class Clock:
@@ -139,6 +140,10 @@ class App:
         """Through the guard, without a door. ``making``: called while the order is being made; may raise."""
         raise AssertionError
 
+    async def claim(self, fields: dict[str, Any], order_no: str, making: Callable[[], None]) -> Submission | None:
+        """In a transaction of the app's own; None when ``making`` raised."""
+        raise AssertionError
+
     async def prune(self) -> int:
         raise AssertionError
 
@@ -162,11 +167,14 @@ def _deed(milestone: Milestone) -> tuple[Any, ...]:
 class ThreadApp(App):
     """On a database for threads; each call runs in a thread of its own."""
 
-    def attach(self, books: Books) -> ThreadApp:
+    def attach(self, books: Books, client: Any = None) -> ThreadApp:
+        """``client``: of a real centre."""
         self.books = books
         self.inbox: Inbox[Any] = Inbox(books.begin, around=self.clock.around)
         self.inbox.on(*WORDS)(self._hear)
-        self.watch: Watch[Any] = Watch(_Client(self.centre), self.inbox, absent=self._absent, around=self.clock.around)
+        self.watch: Watch[Any] = Watch(
+            client or _Client(self.centre), self.inbox, absent=self._absent, around=self.clock.around
+        )
         self.guard: SubmissionGuard[Any] = SubmissionGuard(books.begin, around=self.clock.around)
         return self
 
@@ -211,6 +219,18 @@ class ThreadApp(App):
 
         return await asyncio.to_thread(self.guard.once, fields, order_no, create)
 
+    async def claim(self, fields: dict[str, Any], order_no: str, making: Callable[[], None]) -> Submission | None:
+        def claim() -> Submission:
+            with self.books.begin() as within:
+                said = self.guard.claim(within, fields, order_no)
+                if said.first:
+                    self.books.write(within, WRITE_ORDER, order_no)
+                    making()
+            return said
+
+        (said,) = await asyncio.gather(asyncio.to_thread(claim), return_exceptions=True)
+        return said if isinstance(said, Submission) else None
+
     async def prune(self) -> int:
         return await asyncio.to_thread(self.guard.prune)
 
@@ -218,12 +238,13 @@ class ThreadApp(App):
 class LoopApp(App):
     """On a database for asyncio."""
 
-    def attach(self, books: AsyncBooks) -> LoopApp:
+    def attach(self, books: AsyncBooks, client: Any = None) -> LoopApp:
+        """``client``: of a real centre."""
         self.books = books
         self.inbox: AsyncInbox[Any] = AsyncInbox(books.begin, around=self.clock.around)
         self.inbox.on(*WORDS)(self._hear)
         self.watch: AsyncWatch[Any] = AsyncWatch(
-            _AsyncClient(self.centre), self.inbox, absent=self._absent, around=self.clock.around
+            client or _AsyncClient(self.centre), self.inbox, absent=self._absent, around=self.clock.around
         )
         self.guard: AsyncSubmissionGuard[Any] = AsyncSubmissionGuard(books.begin, around=self.clock.around)
         return self
@@ -266,6 +287,18 @@ class LoopApp(App):
 
         return await self.guard.once(fields, order_no, create)
 
+    async def claim(self, fields: dict[str, Any], order_no: str, making: Callable[[], None]) -> Submission | None:
+        async def claim() -> Submission:
+            async with self.books.begin() as within:
+                said = await self.guard.claim(within, fields, order_no)
+                if said.first:
+                    await self.books.write(within, WRITE_ORDER, order_no)
+                    making()
+            return said
+
+        (said,) = await asyncio.gather(claim(), return_exceptions=True)
+        return said if isinstance(said, Submission) else None
+
     async def prune(self) -> int:
         return await self.guard.prune()
 
@@ -275,13 +308,16 @@ def _words(found: tuple[Milestone, ...]) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def open_app(kind: str, where: Where) -> AsyncIterator[App]:
-    """A shop on a database of this kind."""
+async def open_app(kind: str, where: Where, *, centre_url: str = "", key: str = "") -> AsyncIterator[App]:
+    """A shop on a database of this kind; of a real centre when its address is given."""
     if kind in KINDS:
-        with open_books(kind, where) as books:
+        with open_books(kind, where) as books, Client(centre_url or NOWHERE, key or "onc_none") as client:
             await asyncio.to_thread(books.make)  # a loop is no place for Django
-            yield ThreadApp(kind).attach(books)
+            yield ThreadApp(kind).attach(books, client if centre_url else None)
     else:
-        async with open_async_books(kind, where) as async_books:
+        async with (
+            open_async_books(kind, where) as async_books,
+            AsyncClient(centre_url or NOWHERE, key or "onc_none") as async_client,
+        ):
             await async_books.make()
-            yield LoopApp(kind).attach(async_books)
+            yield LoopApp(kind).attach(async_books, async_client if centre_url else None)

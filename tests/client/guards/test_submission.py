@@ -13,13 +13,11 @@ import pytest
 import redis
 import redis.asyncio
 
-from oncepay.client.around import Around
-from oncepay.client.guards import GuardUnavailable, LocalDoor, Submission, SubmissionGuard
+from oncepay.client.guards import AsyncSubmissionGuard, GuardUnavailable, LocalDoor, Submission, SubmissionGuard
 from oncepay.client.guards.doors import Door
 from oncepay.client.guards.redis_door import AsyncRedisDoor, RedisDoor
-from tests.client.guards.apps import ALL_KINDS, WRITE_ORDER, App, Clock, open_app
+from tests.client.guards.apps import ALL_KINDS, WRITE_ORDER, App, LoopApp, open_app
 from tests.client.guards.books import KINDS, Books, Where, open_books
-from tests.servers import wait_until
 from tests.services import Service
 
 CART: Final = {"buyer": 7, "lines": ["tea"], "minor": 8800}
@@ -172,6 +170,66 @@ def test_two_hundred_threads_before_a_door_make_one_order(books: Books, door: Do
     assert shop.submit(CROWD) == Submission(order_no=order_no, first=False)
 
 
+@pytest.mark.parametrize("books", ["sqlite3", "psycopg"], indirect=True)
+def test_a_creation_that_failed_opens_the_door_at_once(books: Books, door: Door) -> None:
+    shop = Shop(books, door)
+    shop.making = spill  # type: ignore[method-assign]
+    with pytest.raises(Spilt):
+        shop.submit(1)
+    shop.making = nothing  # type: ignore[method-assign]
+    assert shop.submit(2) == Submission(order_no="A-2", first=True)
+
+
+@pytest.mark.parametrize("kind", ["asyncpg", "sqlalchemy-asyncpg"])
+async def test_a_door_for_asyncio(kind: str, where: Where, redis_url: str) -> None:
+    async with open_app(kind, where) as app, redis.asyncio.Redis.from_url(redis_url) as client:
+        assert isinstance(app, LoopApp)
+        await client.flushall()
+        books, making, made = app.books, asyncio.Event(), asyncio.Event()
+        guard: AsyncSubmissionGuard[Any] = AsyncSubmissionGuard(
+            books.begin, door=AsyncRedisDoor(client, when_down="refuse")
+        )
+
+        async def fail(within: Any) -> None:
+            await books.write(within, WRITE_ORDER, "A-0")
+            spill()
+
+        async def create(within: Any) -> None:
+            await books.write(within, WRITE_ORDER, "A-1")
+            making.set()
+            await made.wait()
+
+        with pytest.raises(Spilt):
+            await guard.once(CART, "A-0", fail)
+        first = asyncio.create_task(guard.once(CART, "A-1", create))
+        await making.wait()
+        assert await guard.once(CART, "A-2", fail) == Submission(order_no=None, first=False)
+        made.set()
+        assert await first == Submission(order_no="A-1", first=True)
+        assert await guard.once(CART, "A-2", fail) == Submission(order_no="A-1", first=False)
+
+
+def test_an_async_creation_for_threads_is_refused_at_once(tmp_path: Any) -> None:
+    with open_books("sqlite3", Where(tmp_path, str, str)) as books:
+        books.make()
+
+        async def create(_: Any) -> None:
+            """Nobody would await it, and the key would stay."""
+
+        with pytest.raises(TypeError, match="use AsyncSubmissionGuard"):
+            SubmissionGuard(books.begin).once(CART, "A-1", create)
+        assert Shop(books).submit(2) == Submission(order_no="A-2", first=True)
+
+
+async def test_a_claim_in_a_transaction_of_the_apps_own(app: App) -> None:
+    """The order, and its key, are there when that is committed, and not before."""
+    assert await app.claim(CART, "A-1", spill) is None
+    assert await app.orders() == []
+    assert await app.claim(CART, "A-2", nothing) == Submission(order_no="A-2", first=True)
+    assert await app.claim(CART, "A-3", nothing) == Submission(order_no="A-2", first=False)
+    assert await app.orders() == ["A-2"]
+
+
 # Not SQLite, where whoever may write waits for whoever writes.
 @pytest.mark.parametrize("books", ["psycopg", "pymysql", "django"], indirect=True)
 def test_before_a_door_nobody_waits_for_the_first(books: Books, door: Door) -> None:
@@ -232,99 +290,6 @@ async def test_two_hundred_tasks_make_one_order(kind: str, where: Where) -> None
         assert [one.first for one in said].count(True) == 1
 
 
-# -- doors -------------------------------------------------------------------------------------------------------
-
-
-class EitherDoor:
-    """One way to ask both doors in Redis."""
-
-    def __init__(self, door: RedisDoor | AsyncRedisDoor) -> None:
-        self._door = door
-
-    async def enter(self, digest: str) -> str | None:
-        said = self._door.enter(digest)
-        return said if said is None or isinstance(said, str) else await said
-
-    async def leave(self, digest: str, token: str) -> None:
-        done = self._door.leave(digest, token)
-        if done is not None:
-            await done
-
-
-@pytest.fixture(params=["threads", "asyncio"])
-async def doors(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Callable[..., EitherDoor]]:
-    """Makes doors of one kind on an empty Redis."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        if request.param == "threads":
-            yield lambda **options: EitherDoor(RedisDoor(client, **options))
-        else:
-            async with redis.asyncio.Redis.from_url(redis_url) as other:
-                yield lambda **options: EitherDoor(AsyncRedisDoor(other, **options))
-
-
-async def test_one_is_let_in_at_a_time(doors: Callable[..., EitherDoor]) -> None:
-    door = doors(when_down="refuse")
-    token = await door.enter("digest")
-    assert token
-    assert await door.enter("digest") is None
-    assert await door.enter("other") is not None
-    await door.leave("digest", token)
-    assert await door.enter("digest") is not None
-
-
-async def test_who_comes_back_late_does_not_open_the_door_of_somebody_else(doors: Callable[..., EitherDoor]) -> None:
-    door = doors(when_down="refuse")
-    assert await door.enter("digest")
-    await door.leave("digest", "a token of before")
-    assert await door.enter("digest") is None
-
-
-async def test_a_key_that_a_crash_left_runs_out(doors: Callable[..., EitherDoor], redis_url: str) -> None:
-    assert await doors(when_down="refuse", making_s=17).enter("digest")
-    with redis.Redis.from_url(redis_url) as client:
-        assert 16_000 < client.pttl("oncepay:submission:digest") <= 17_000
-    door = doors(when_down="refuse", making_s=0.001)
-    assert await door.enter("other")
-    with redis.Redis.from_url(redis_url) as client:
-        wait_until(lambda: not client.exists("oncepay:submission:other"), 60)
-    assert await door.enter("other")
-
-
-async def test_an_answer_that_was_lost_does_not_shut_us_out(doors: Callable[..., EitherDoor]) -> None:
-    """The driver asks again by itself, and finds our own token."""
-    steady = doors(when_down="refuse", around=Around(token=lambda: "the same"))
-    assert await steady.enter("digest") == "the same"
-    assert await steady.enter("digest") == "the same"
-    assert await doors(when_down="refuse").enter("digest") is None
-
-
-@pytest.mark.parametrize("when_down", ["refuse", "database"])
-async def test_a_door_without_redis_does_as_was_chosen(redis_server: Service, when_down: Any) -> None:
-    redis_server.kill9()
-    with redis.Redis.from_url(redis_server.url) as client:
-        async with redis.asyncio.Redis.from_url(redis_server.url) as other:
-            for door in (
-                EitherDoor(RedisDoor(client, when_down=when_down)),
-                EitherDoor(AsyncRedisDoor(other, when_down=when_down)),
-            ):
-                if when_down == "refuse":
-                    with pytest.raises(GuardUnavailable, match="submit again"):
-                        await door.enter("digest")
-                else:
-                    assert await door.enter("digest") == ""
-                    await door.leave("digest", "")
-                await door.leave("digest", "token")  # nobody hears of it: it runs out
-
-
-def test_the_choice_has_to_be_made() -> None:
-    client = redis.Redis()
-    with pytest.raises(TypeError, match="when_down"):
-        RedisDoor(client)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="refuse or database, not 'open'"):
-        RedisDoor(client, when_down="open")  # type: ignore[arg-type]
-
-
 def test_a_submission_is_one_round_trip_to_redis(redis_server: Service, tmp_path: Any) -> None:
     with redis.Redis.from_url(redis_server.url) as client, open_books("sqlite3", Where(tmp_path, str, str)) as books:
         books.make()
@@ -346,19 +311,3 @@ def _commands(client: redis.Redis) -> Counter[str]:
             if name.partition("|")[0] not in {"info", "client", "config", "hello"}
         }
     )
-
-
-def test_the_local_door_forgets_in_time() -> None:
-    clock = Clock()
-    door = LocalDoor(making_s=30, around=clock.around)
-    first = door.enter("digest")
-    assert first is not None
-    assert door.enter("digest") is None
-    clock.advance(30)
-    second = door.enter("digest")
-    assert second is not None
-    door.leave("digest", first)
-    assert door.enter("digest") is None
-    door.leave("digest", second)
-    assert door.enter("digest") is not None
-    assert len(door._inside) == 1
