@@ -14,7 +14,7 @@ import httpx2
 
 from oncepay import __version__
 from oncepay.client import rooms
-from oncepay.client.around import Around
+from oncepay.client.around import AROUND, Around
 from oncepay.client.calls import Answer, Call
 from oncepay.client.errors import ArgumentInvalid
 from oncepay.client.tries import Limits, Lost, Send, converse
@@ -24,7 +24,6 @@ H = TypeVar("H")
 
 ANSWER_MAX: Final = 64 * 1024 * 1024  # bytes; far more than a centre ever says
 LIMITS: Final = Limits()
-AROUND: Final = Around()
 
 _TOO_LARGE: Final = f"the answer has more than {ANSWER_MAX} bytes"
 _NO_CONNECTION: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError, httpx2.UnsupportedProtocol)
