@@ -86,6 +86,20 @@ def test_an_amount_is_a_text(amount: object) -> None:
     assert evidence(Call.QUERY, done(Call.QUERY, **(TRADE | {"total_amount": amount}))).fact is Fact.SILENT
 
 
+@pytest.mark.parametrize("trade_no", ["2026\0", "2026 1", "号", "2" * 65, "2026\n", "\n2026"])
+def test_a_number_of_the_vendors_that_is_none_is_silent(trade_no: str) -> None:
+    odd = {"trade_no": trade_no}
+    for call, told in (
+        (Call.QUERY, TRADE | odd),
+        (Call.CLOSE, NAMED | odd),
+        (Call.CANCEL, NAMED | {"action": "refund"} | odd),
+        (Call.REFUND, REFUND | odd),
+        (Call.QUERY_REFUND, REFUND_QUERY | odd),
+    ):
+        found = evidence(call, done(call, **told))
+        assert (found.fact, found.trade_no) == (Fact.SILENT, "")
+
+
 def test_a_time_that_cannot_be_read_does_not_spoil_a_payment() -> None:
     found = evidence(Call.QUERY, done(Call.QUERY, **(TRADE | {"send_pay_date": "soon"})))
     assert (found.fact, found.channel_ms, found.channel_day) == (Fact.MOVED, 0, 0)
