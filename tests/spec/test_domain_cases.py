@@ -8,7 +8,7 @@ import pytest
 
 from oncepay.domain.attempt import Call, Direction, Fact, Reason, Status
 from oncepay.domain.capabilities import MIN
-from oncepay.domain.change import Verb
+from oncepay.domain.change import Begin, Step, StepKind, Verb
 from oncepay.domain.errors import (
     AmountInvalid,
     Busy,
@@ -371,3 +371,9 @@ def test_a_money_out_that_went_to_nobody_we_know_is_not_accepted() -> None:
     for verb in (Verb.ACCEPT, Verb.REFUND, Verb.QUERY):
         with pytest.raises(VerbUnfit, match="no attempt of this payment"):
             story.handle(verb, evidence=SHOWN)
+
+
+@pytest.mark.parametrize("kind", [StepKind.CLOSE, StepKind.CANCEL])
+def test_the_intent_to_close_what_has_succeeded_meanwhile_is_dropped(kind: StepKind) -> None:
+    story = Story().paid()
+    assert story.take(Begin(step=Step(kind=kind, at_ms=story.now, number=NO), until_ms=story.now + CALL_MS)) is None
