@@ -11,8 +11,9 @@ import pytest
 
 from oncepay.domain import errors
 from oncepay.domain.attempt import Status
+from oncepay.domain.change import StepKind
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
-from oncepay.engine import admin, pay
+from oncepay.engine import admin, pay, step
 from oncepay.sandbox.alipay import trades
 from tests.spec.centre import Town
 
@@ -343,3 +344,23 @@ async def test_an_empty_balance_stops_the_account_s_refunds_with_one_case(town: 
         assert payment.refunds[0].status is RefundStatus.DONE
         assert town.refunds_in_books(payment) == [100]
         assert len([a for a in payment.attempts if not a.incoming]) == 1, "under the same number"
+
+
+async def test_a_refund_that_waits_for_a_balance_keeps_nobody_from_the_page_that_is_still_open(town: Town) -> None:
+    other = await starts_with(town, "B-8", "wechat-native")
+    await town.payer_pays(other)
+    town.sandbox.faults.replace({"on": {"not_enough": True}})
+    await town.refunds(other.payment, "r1", 100)
+    while step.paused_until_ms(town.engine, "wx", StepKind.REFUND) - town.now_ms < 1_900_000:
+        await town.passes(300)  # the account is left alone for longer and longer
+    shown = await starts_with(town, "B-9", "alipay-page")
+    await town.payer_pays(await town.starts(shown.payment, "wechat", "native"))
+    await town.refunds(shown.payment, "r1", 100)
+    town.sandbox.faults.clear()
+    town.faults(notify_none=1.0)
+    await town.payer_pays(shown)  # the page was still open, and nobody tells
+    await town.passes(120)
+    payment = await town.now(shown.payment)
+    assert payment.attempts[0].status is Status.SUCCEEDED, "it was asked about"
+    assert [r.status for r in payment.refunds if r.origin is Origin.SURPLUS] == [RefundStatus.DONE]
+    assert payment.kept == 8700, "and what waits still waits"
