@@ -215,7 +215,7 @@ SIGNED = {**PAID, "sign_type": "RSA2", "sign": signature(string_to_sign(PAID))}
         (form(SIGNED) + b"&x=%", "a percent sign without two digits"),
         (form(SIGNED) + b"&x=%2", "a percent sign without two digits"),
         (form(SIGNED) + b"&x=%GG", "a percent sign without two digits"),
-        (form(SIGNED).replace(b"&", b"&amp;"), "sign_type is '', not RSA2"),
+        (form(SIGNED).replace(b"&", b"&amp;"), "it is no form"),
         (b"", "it is no form"),
         (b"\xff\xfe", "it is no form"),
         (b"{}", "it is no form"),
@@ -227,6 +227,48 @@ SIGNED = {**PAID, "sign_type": "RSA2", "sign": signature(string_to_sign(PAID))}
 )
 def test_a_message_that_is_not_believed(body: bytes, reason: str) -> None:
     assert reason in why(body)
+
+
+def split(fields: dict[str, str], **pieces: str) -> bytes:
+    """A genuine notice whose fields are cut in another way: what is signed of it is the same to the letter."""
+    names = sorted(fields)
+    text = "&".join(f"{name}={fields[name]}" for name in names)
+    cut = {name: value for name, value in fields.items() if name not in pieces} | pieces
+    cut = {name: value for name, value in cut.items() if value != "-"}
+    assert "&".join(f"{name}={cut[name]}" for name in sorted(cut)) == text
+    signed = {**cut, "sign_type": "RSA2", "sign": signature(text.encode())}
+    return "&".join(f"{quote_plus(name)}={quote_plus(value)}" for name, value in signed.items()).encode()
+
+
+def test_a_field_that_swallows_others_is_not_believed() -> None:
+    """Somebody who holds a genuine notice would turn "paid, then sent back" into "never paid"."""
+    back = PARTLY_BACK | {"trade_status": "TRADE_CLOSED", "refund_fee": "88.88", "gmt_close": "2026-03-02 10:05:12"}
+    create, payment, refund = (back[name] for name in ("gmt_create", "gmt_payment", "gmt_refund"))
+    swallowing = split(
+        back,
+        gmt_create=f"{create}&gmt_payment={payment}&gmt_refund={refund}",
+        gmt_payment="-",
+        gmt_refund="-",
+        passback_params=f"{back['passback_params']}&refund_fee={back['refund_fee']}",
+        refund_fee="-",
+    )
+    assert "holds another" in why(swallowing)
+
+
+def test_a_name_that_swallows_others_is_not_believed() -> None:
+    """Another program of the merchant's sold something for one fen, with a subject that holds a field."""
+    cheap = PAID | {"subject": "Tea&total_amount=88.88", "total_amount": "0.01"}
+    name = f"total_amount=0.01&trade_no={TRADE_NO}&trade_status"
+    dear = split(cheap, subject="Tea", total_amount="88.88", trade_no="-", trade_status="-", **{name: "TRADE_SUCCESS"})
+    assert "it is no form" in why(dear)
+    name = "total_amount=0.01&trade_no"
+    dear = split(cheap, subject="Tea", total_amount="88.88", trade_no="-", **{name: TRADE_NO})
+    assert "it is no form" in why(dear)
+
+
+def test_text_for_people_may_hold_what_it_likes() -> None:
+    for subject in ("Tom & Jerry", "a=1&b=2", "x&total_amount", "&&=="):
+        assert notice(notified(PAID | {"subject": subject})).evidence[0].fact is Fact.MOVED
 
 
 def test_the_old_algorithm_is_not_believed_under_the_new_name() -> None:

@@ -125,6 +125,13 @@ def test_what_is_not_believed_is_silent(answer: Answered) -> None:
     assert fact(answer) is Fact.SILENT
 
 
+@pytest.mark.parametrize("depth", [300, 500, 700, 980, 1_100, 100_000])
+def test_what_is_nested_too_deep_is_silent(depth: int) -> None:
+    """Whoever reads it first: no reader may raise."""
+    nested = b'{"code":"10000","x":' + b"[" * depth + b"]" * depth + b"}"
+    assert fact(body(nested, signature(nested).encode())) is Fact.SILENT
+
+
 def test_why_it_is_not_believed_is_said() -> None:
     def words(answer: Answered) -> str:
         return read(Call.QUERY, answer).evidence[0].words

@@ -122,6 +122,23 @@ async def test_a_refund_whose_answer_is_lost_goes_once(town: Town, name: str, fa
     assert await town.cases() == []
 
 
+@pytest.mark.parametrize("fault", ["drop_before", "refused_401"])
+@pytest.mark.parametrize("name", ["wechat-native", "alipay-page", "unionpay-front"])
+async def test_a_refund_goes_once_when_what_was_broken_for_hours_is_mended(town: Town, name: str, fault: str) -> None:
+    """UnionPay then refuses the number whose call never arrived, since its time has become old."""
+    shown = await starts_with(town, "C-7", name)
+    await town.payer_pays(shown)
+    town.sandbox.faults.replace({"on": {fault: True}})
+    await town.refunds(shown.payment, "r1", 3000)
+    await town.passes(2 * HOUR_S)
+    assert town.refunds_in_books(shown.payment) == []
+    town.sandbox.faults.clear()
+    await town.passes(DAY_S)
+    payment = await town.now(shown.payment)
+    assert payment.refunds[0].status is RefundStatus.DONE
+    assert town.refunds_in_books(payment) == [3000]
+
+
 # -- switching ---------------------------------------------------------------------------------------------------------
 
 

@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from oncepay.domain import errors
-from oncepay.domain.attempt import Attempt, Call
+from oncepay.domain.attempt import Attempt, Call, Road
 from oncepay.domain.change import Begin, Hear
 from oncepay.domain.decide import decide
 from oncepay.domain.ids import payment_id
 from oncepay.domain.payment import PaymentStatus
 from oncepay.domain.plan import plan
-from oncepay.engine import admin, core, workers
+from oncepay.engine import admin, core, keys, workers
 from oncepay.engine.pay import NewAttempt, start
 from oncepay.ports import Answered, Draft, Page
 from tests.spec.centre import Town
@@ -72,6 +72,23 @@ async def test_a_message_that_makes_the_core_raise_is_kept_and_poisons_nothing(
     await town.passes(120)
     assert town.shop.told("D-1") == ["paid"]
     assert await town.engine.ledger.unapplied([shown.payment.id]) == []
+
+
+async def test_a_message_that_can_never_be_taken_in_stops_nothing_else(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(payment: Any, asked: Any, *rest: Any) -> Any:
+        if isinstance(asked, Hear) and asked.evidence and asked.evidence[0].road is Road.NOTIFICATION:
+            raise ZeroDivisionError("a fault of ours, for ever")
+        return decide(payment, asked, *rest)
+
+    shown = await town.pay("D-1c", minutes=600)
+    monkeypatch.setattr(core, "decide", broken)
+    await town.payer_pays(shown)
+    await town.passes(2 * HOUR_S)
+    assert town.shop.told("D-1c") == ["paid"], "the channel was asked"
+    assert await town.cases() == ["poisoned"]
+    assert len(await town.engine.ledger.unapplied([shown.payment.id])) == 1, "and it is still kept"
 
 
 async def test_money_that_fits_no_payment_is_a_case_and_never_dropped(town: Town) -> None:
@@ -254,3 +271,15 @@ async def test_a_creation_that_the_store_lost_is_told_as_such_and_can_be_repeate
     monkeypatch.setattr(town.engine.ledger, "commit", commit)
     await paid(town, "D-15")
     assert town.shop.told("D-15") == ["paid"]
+
+
+async def test_keys_are_fetched_again_also_after_a_fault_of_ours(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a fault of ours")
+
+    account = town.engine.directory.account("wx")
+    monkeypatch.setattr(town.engine.channels["wechat"], "read_keys", broken)
+    keys.refresh_keys(town.engine, account)
+    while town.engine.background:  # noqa: ASYNC110 - fetched in the background
+        await asyncio.sleep(0.005)
+    assert town.engine.refreshing == set()

@@ -55,6 +55,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     refund_spacing_ms: int = 1 * MIN  # between two refunds of one attempt
     refund_count: int = 50  # of one attempt, surplus included
     refund_window_ms: int = 365 * DAY
+    # After a refund's repeated call was refused, before "no such refund" means that the first one came to nothing too;
+    # 0: it never means that.
+    refund_absent_margin_ms: int = 0
     refund_retry_at_ms: tuple[int, ...] = (1 * H, 6 * H, 24 * H)  # a new number after the last was over
     call_deadline_ms: int = 8 * S
 

@@ -92,24 +92,6 @@ def _said_of_attempt(attempt: Attempt, evidence: Evidence) -> Fact:
     return Fact.OVER
 
 
-def _countable_out(desk: Desk, attempt: Attempt, evidence: Evidence) -> Fact:
-    """A refund whose first call was lost and whose repeat is refused: the refusal says nothing of the first. But when
-    the channel does not know the number either, twice, minutes apart, and refused it in between, nothing will come of
-    it, and another number may be tried."""
-    fact = _said_of_attempt(attempt, evidence)
-    if fact is Fact.PENDING and attempt.absent_ms:
-        desk.set_attempt(attempt, absent_ms=0)
-    if fact is not Fact.ABSENT or evidence.call is not Call.QUERY_REFUND or attempt.status is Status.SENT:
-        return fact
-    at_ms = evidence.said_ms or desk.now_ms
-    if not attempt.absent_ms:
-        desk.set_attempt(attempt, absent_ms=at_ms)
-        return fact
-    refused = attempt.fact is Fact.OVER and not attempt.fault  # what the repeat before this question was answered
-    apart = at_ms - attempt.absent_ms >= desk.policy[attempt.channel].absent_apart_ms
-    return Fact.OVER if refused and apart else fact
-
-
 def _countable_in(desk: Desk, attempt: Attempt, evidence: Evidence) -> Fact:
     """What the evidence may be called, once it is known how it came about."""
     fact = _said_of_attempt(attempt, evidence)
@@ -126,18 +108,38 @@ def _absent_settles(desk: Desk, attempt: Attempt, evidence: Evidence) -> bool:
     """Absent becomes over at once when no credential was ever shown and no call that could make the order is on its
     way and none will be made; else when said twice, minutes apart, after the attempt's expiry plus the margin, or
     then once by the complete statements of all its days."""
-    capabilities = desk.policy[attempt.channel]
-    at_ms = evidence.said_ms or desk.now_ms
+    sure_ms = attempt.expires_ms + desk.policy[attempt.channel].absent_margin_ms
     if not attempt.shown_ms:
         return not (attempt.until_ms > desk.now_ms and attempt.asked is Call.PREPAY)
-    if at_ms < attempt.expires_ms + capabilities.absent_margin_ms:
-        return False
     if evidence.road is Road.STATEMENT:
-        return True
+        return (evidence.said_ms or desk.now_ms) >= sure_ms
+    return _absent_twice(desk, attempt, evidence, sure_ms)
+
+
+def _absent_twice(desk: Desk, attempt: Attempt, evidence: Evidence, sure_ms: int) -> bool:
+    """Whether this is the second time after ``sure_ms`` that it is said to be absent, minutes after the first."""
+    at_ms = evidence.said_ms or desk.now_ms
+    if at_ms < sure_ms:
+        return False
     if not attempt.absent_ms:
         desk.set_attempt(attempt, absent_ms=at_ms)
         return False
-    return at_ms - attempt.absent_ms >= capabilities.absent_apart_ms
+    return at_ms - attempt.absent_ms >= desk.policy[attempt.channel].absent_apart_ms
+
+
+def _countable_out(desk: Desk, attempt: Attempt, evidence: Evidence) -> Fact:
+    """As of money in. A refund whose first call was not answered and whose repeated call is refused would be in doubt
+    for ever (UnionPay refuses a number whose time has become old). Where the channel can say that there is no such
+    refund, it is over when that is said twice, well after the refusal; the next number finds out what is wrong."""
+    fact, margin_ms = _said_of_attempt(attempt, evidence), desk.policy[attempt.channel].refund_absent_margin_ms
+    if not margin_ms or attempt.settled:
+        return fact
+    refused = evidence.call is Call.REFUND and evidence.fact is Fact.OVER and not evidence.fault
+    if refused and fact is Fact.SILENT:
+        desk.set_attempt(attempt, refused_ms=attempt.refused_ms or desk.now_ms, absent_ms=0)
+    if fact is not Fact.ABSENT or not attempt.refused_ms or attempt.status is Status.SENT:
+        return fact
+    return Fact.OVER if _absent_twice(desk, attempt, evidence, attempt.refused_ms + margin_ms) else fact
 
 
 def _learn(desk: Desk, attempt: Attempt, evidence: Evidence, fact: Fact) -> tuple[Learned, bool]:

@@ -171,12 +171,12 @@ def _next_try(payment: Payment, refund: Refund, last_ms: int | None, capabilitie
 
 def _follow_refund(payment: Payment, a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
     sent_never = a.fact is Fact.ABSENT and a.asked is Call.QUERY_REFUND and a.status is not Status.SENT
-    if sent_never and not a.until_ms:
+    if sent_never and not a.until_ms and not a.refused_ms:
         yield Step(
             kind=StepKind.REFUND, at_ms=a.asked_ms, number=a.no, refund_no=a.refund_no, why="the channel never got it"
         )
     else:
-        if a.fault == Fault.BALANCE and a.asked is Call.REFUND and not a.until_ms:
+        if a.fault == Fault.BALANCE and a.asked is Call.REFUND and not a.until_ms and not a.refused_ms:
             yield Step(
                 kind=StepKind.REFUND,
                 at_ms=a.asked_ms + BALANCE_GAP_MS,

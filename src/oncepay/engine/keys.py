@@ -30,6 +30,8 @@ async def _refresh_later(engine: Engine, account: Account) -> None:
         await fetch_keys(engine, account)
     except OncepayError as error:
         log.warning("keys.unfetched account=%s why=%s", account.id, error.detail)
+    except Exception:  # whatever it was: they are asked for again
+        log.exception("keys.failed account=%s", account.id)
     await engine.clock.sleep(KEYS_GAP_MS / 1000)
     engine.refreshing.discard(account.id)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from oncepay.domain.errors import OncepayError, Unavailable
+from oncepay.domain.payment import Payment
 from oncepay.engine.core import Engine, log, month_of
 from oncepay.engine.deliver import Deliverer
 from oncepay.engine.intake import back_off, take_in_kept
@@ -45,19 +46,37 @@ async def run_due_once(engine: Engine, *, limit: int = CLAIM_MAX) -> int:
 async def _bring_on(engine: Engine, due: Due, kept: list[UnappliedRow]) -> None:
     payment = due.payment
     try:
-        payment = await take_in_kept(engine, payment, kept)
-        payment = await run_due(engine, payment, budget_ms=engine.settings.lease_ms // 3)
-        if payment.rev == due.payment.rev:
-            await _give_back(engine, due)
-    except Unavailable as error:
-        log.warning("payment.postponed payment=%s why=%s", payment.id, error.detail)
-    except Exception as error:
-        POISONED.inc()
-        log.exception("payment.poisoned payment=%s", payment.id)
+        payment, poison = await _take_kept(engine, payment, kept)
         try:
-            await back_off(engine, payment.id, error)
-        except OncepayError as second:
-            log.warning("payment.postponed payment=%s why=%s", payment.id, second.detail)
+            payment = await run_due(engine, payment, budget_ms=engine.settings.lease_ms // 3)
+        except Unavailable:
+            raise
+        except Exception as error:
+            POISONED.inc()
+            log.exception("payment.poisoned payment=%s", payment.id)
+            poison = error
+        if poison is not None:
+            await back_off(engine, payment.id, poison)
+        elif payment.rev == due.payment.rev:
+            await _give_back(engine, due)
+    except OncepayError as error:
+        log.warning("payment.postponed payment=%s why=%s", payment.id, error.detail)
+
+
+async def _take_kept(engine: Engine, payment: Payment, kept: list[UnappliedRow]) -> tuple[Payment, Exception | None]:
+    """Take in what could not be taken in before. What still cannot be stays kept, and holds up nothing else of its
+    payment: that is how what it says is found out in another way."""
+    poison: Exception | None = None
+    for row in kept:
+        try:
+            payment = await take_in_kept(engine, payment, [row])
+        except Unavailable:
+            raise
+        except Exception as error:
+            POISONED.inc()
+            log.exception("message.kept payment=%s", payment.id)
+            poison = error
+    return payment, poison
 
 
 async def _give_back(engine: Engine, due: Due) -> None:

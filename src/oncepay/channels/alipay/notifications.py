@@ -24,6 +24,11 @@ from oncepay.ports import Notice, Refused
 KIND: Final = "trade_status_sync"
 
 _UNSIGNED: Final = frozenset({b"sign", b"sign_type"})
+_READ: Final = (*Trade.__struct_fields__, "app_id", "seller_id", "notify_type", "notify_time", "out_biz_no")
+# What is signed is ``k=v&k=v`` without any escape, so a field that swallows its neighbour (``a=1%26b=2``), or a name
+# that does (``a=1%26b``), is signed like the two of them. A name is a word, and no field holds one that we read.
+_NAME: Final = re.compile(rb"[A-Za-z0-9_]+")
+_SWALLOWED: Final = re.compile(b"&(%b)=" % "|".join(_READ).encode())
 _BROKEN: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
@@ -52,14 +57,15 @@ def fields(body: bytes) -> dict[bytes, bytes]:
     if _BROKEN.search(body):
         raise ValueError("a percent sign without two digits")
     found: dict[bytes, bytes] = {}
-    for pair in body.replace(b"+", b" ").split(b"&"):
-        raw_name, equals, value = pair.partition(b"=")
-        name = unquote_to_bytes(raw_name)
-        if not (name and equals):
+    for pair in body.split(b"&"):
+        name, equals, value = (unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"="))
+        if not (_NAME.fullmatch(name) and equals):
             raise ValueError("it is no form")
+        if (swallowed := _SWALLOWED.search(value)) is not None:
+            raise ValueError(f"the field {name.decode()[:64]!r} holds another: {swallowed[1].decode()!r}")
         if name in found:
-            raise ValueError(f"the field {name.decode(errors='replace')[:64]!r} stands twice")
-        found[name] = unquote_to_bytes(value)
+            raise ValueError(f"the field {name.decode()[:64]!r} stands twice")
+        found[name] = value
     return found
 
 

@@ -114,7 +114,10 @@ def take_apart(body: bytes, root: str) -> Envelope:
     """Find the signed text, the signature and the serial among the members of an answer, by name. Raises ValueError for
     what is no answer to this method, and where a member stands twice."""
     members = decode(body, dict[str, msgspec.Raw])
-    check_once(body, decode(body, object))
+    try:
+        check_once(body, decode(body, object))
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
     name = root if root in members else ERROR
     text = bytes(members[name]) if name in members else b""
     if text[:1] != b"{":  # a string would be an encrypted answer, which we never ask for

@@ -45,6 +45,7 @@ CAPABILITIES: Final = Capabilities(
     ),
     refund_spacing_ms=1 * S,  # UnionPay names none, and they go one at a time in any case
     refund_count=50,  # nor this; as for the others, so that a payment stays small
+    refund_absent_margin_ms=30 * MIN,  # 34 may be said within the first minutes
     refund_window_ms=333 * DAY,  # eleven months, of which the shortest have 334 days, with the day that has begun
 )  # fmt: skip
 

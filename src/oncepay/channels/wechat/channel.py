@@ -31,6 +31,7 @@ CAPABILITIES: Final = Capabilities(
     expiry_max_ms=7 * DAY,
     refund_spacing_ms=1 * MIN,
     refund_count=50,
+    refund_absent_margin_ms=30 * MIN,
     refund_window_ms=365 * DAY,
 )
 

@@ -49,7 +49,7 @@ def abilities_hold_together(subject: Subject) -> None:
     subject.require(can.query_at_ms, "query_at_ms", "an attempt is never asked about")
     subject.require(can.refund_query_at_ms, "refund_query_at_ms", "a refund is never asked about")
     subject.require(can.refund_count > 0, "refund_count", "money that is not ours must be able to go back")
-    for name in ("absent_margin_ms", "refund_spacing_ms", "refund_window_ms"):
+    for name in ("absent_margin_ms", "refund_absent_margin_ms", "refund_spacing_ms", "refund_window_ms"):
         subject.require(getattr(can, name) >= 0, name, "is below 0")
     subject.require(can.absent_apart_ms > 0, "absent_apart_ms", "absent must be said twice, some time apart")
     subject.require(0 < can.call_deadline_ms <= CALL_DEADLINE_MAX_MS, "call_deadline_ms", "is not within 20 s")
