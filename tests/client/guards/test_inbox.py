@@ -68,6 +68,14 @@ async def test_each_closing_is_told_and_a_late_closing_is_not(app: App) -> None:
     assert await app.take(event_of(story.pay())) == ("paid",)  # late money, accepted
 
 
+async def test_a_payment_that_is_given_up_twice_is_told_twice(app: App) -> None:
+    story = Story()
+    assert await app.take(event_of(story.close())) == ("closed",)
+    story.reopen()
+    assert await app.take(event_of(story.close())) == ("closed",)
+    assert await app.take(event_of(story.last)) == ()
+
+
 async def test_what_the_app_made_itself_is_no_news(app: App) -> None:
     assert await app.take(payment()) == ()
     assert await app.run(ROW, "A-1") == []
