@@ -3,6 +3,7 @@ body and answer is held to it."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -196,3 +197,21 @@ async def test_both_clients_have_every_room() -> None:
                 name = room.__name__.lower()
                 assert type(getattr(now, name)) is type(getattr(later, name)) is room
                 assert (getattr(now, name).awaited, getattr(later, name).awaited) == (False, True)
+
+
+@pytest.mark.parametrize("name", client.__all__)
+def test_every_public_name_says_what_it_is(name: str) -> None:
+    said = inspect.getdoc(getattr(client, name))
+    assert said
+    assert not said.startswith(f"{name}("), "made up by a dataclass"
+
+
+@pytest.mark.parametrize("offer", [o for r in ROOMS for o in vars(r).values() if hasattr(o, "describe")])
+def test_every_call_says_what_its_arguments_are_and_what_it_raises(offer: Any) -> None:
+    said = " ".join((inspect.getdoc(offer.describe) or "").split())
+    assert said
+    parameters = inspect.signature(offer.describe).parameters
+    named = [name for name in parameters if name in {"payment", "refund", "event", "endpoint", "delivery", "case"}]
+    if named and parameters[named[0]].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        assert "Raises" in said
+    assert not [name for name in parameters if name.endswith(("_s", "_ms")) and f"``{name}``" not in said], "units"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +24,7 @@ from oncepay.client import (
     Limits,
     NotSent,
     Refused,
+    TimeInvalid,
     Unauthorized,
     Unavailable,
     Unknown,
@@ -217,6 +220,15 @@ def test_a_refusal_says_what_the_centre_said() -> None:
     assert (error.problem["kept_minor"], error.request_id, error.title) == (8, "req_1", "Title.")
 
 
+@pytest.mark.parametrize("told", [UNREACHED, SILENT, said(409, "payment_paid", outcome="not_sent", paid_ms=7)])
+def test_an_error_survives_the_way_between_processes(told: Answer | Lost) -> None:
+    error = Played(CREATE, told).error
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(other), str(other), vars(other)) == (type(error), str(error), vars(error))
+    late = TimeInvalid("too late", -400.0)
+    assert pickle.loads(pickle.dumps(late)).ahead_s == -400.0
+
+
 def test_what_was_there_before_is_said() -> None:
     assert Played(CREATE, OK).result.replayed is False
     assert Played(CREATE, AGAIN).result.replayed is True
@@ -241,7 +253,8 @@ def test_retry_after_is_the_least_pause_and_the_draw_comes_on_top() -> None:
 
 def test_who_is_to_wait_longer_than_there_is_time_is_told_at_once() -> None:
     played = Played(CREATE, said(503, "account_paused", retry=True, outcome="not_sent", after=600))
-    assert (played.end, played.pauses) == ((Unavailable, "not_sent"), [])
+    assert isinstance(played.error, Unavailable)
+    assert (played.error.outcome, played.error.after_s, played.pauses) == ("not_sent", 600, [])
 
 
 def test_a_try_has_its_share_of_the_time_and_never_more_than_is_left() -> None:

@@ -154,6 +154,12 @@ def problem_of(answer: Answer) -> dict[str, Any] | None:
     return problem if isinstance(problem.get("code"), str) else None
 
 
+def after_s_of(answer: Answer) -> float:
+    """Seconds that the centre asks to wait. A date, which only a proxy would send, is passed over."""
+    text = answer.headers.get("retry-after", "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0.0
+
+
 _KINDS: Final[Mapping[int, type[Refused]]] = {
     401: errors.Unauthorized,
     402: errors.ChannelRefused,
@@ -174,9 +180,13 @@ def refused(call: Call[Any], answer: Answer, problem: Mapping[str, Any], tries: 
         kind = errors.Unavailable
     elif problem["code"] == "key_reused":
         kind = errors.KeyReused
-    request_id = answer.headers.get("oncepay-request-id", "")
     return kind(
-        {**problem, "status": answer.status}, call=call.name, outcome=outcome, tries=tries, request_id=request_id
+        {**problem, "status": answer.status},
+        call=call.name,
+        outcome=outcome,
+        tries=tries,
+        request_id=answer.headers.get("oncepay-request-id", ""),
+        after_s=after_s_of(answer),
     )
 
 

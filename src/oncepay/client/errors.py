@@ -32,7 +32,15 @@ Outcome = Literal["not_sent", "unknown", "failed"]
 
 
 class OncepayError(Exception):
-    """All that this package raises on purpose."""
+    """All that this package raises on purpose. It can be copied and pickled, as pools of processes do."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), self.__dict__
+
+
+def _again(kind: type[OncepayError], args: tuple[object, ...]) -> OncepayError:
+    """An error as it was, without what its constructor asks for; the rest of it comes with its ``__dict__``."""
+    return kind.__new__(kind, *args)
 
 
 class ArgumentInvalid(OncepayError, ValueError):
@@ -66,12 +74,20 @@ class Refused(CallFailed):
 
     ``status``: of HTTP. ``code``: the kind of problem, for programs; stable. ``title`` and ``detail``: for people.
     ``retry``: the very same call may succeed later. ``field``: the member of the body, or the parameter, that is wrong
-    or differs. ``request_id``: names the call in the centre's log. ``problem``: all members, those of this very case
-    too (``payment``, ``until_ms``, ``kept_minor`` ...).
+    or differs. ``request_id``: names the call in the centre's log. ``after_s``: how long the centre asks to wait before
+    it is made again, 0 when it does not say. ``problem``: all members, those of this very case too (``payment``,
+    ``until_ms``, ``kept_minor`` ...).
     """
 
     def __init__(
-        self, problem: Mapping[str, Any], *, call: str, outcome: Outcome | None, tries: int = 1, request_id: str = ""
+        self,
+        problem: Mapping[str, Any],
+        *,
+        call: str,
+        outcome: Outcome | None,
+        tries: int = 1,
+        request_id: str = "",
+        after_s: float = 0.0,
     ) -> None:
         self.problem = dict(problem)
         self.status: int = problem["status"]
@@ -81,6 +97,7 @@ class Refused(CallFailed):
         self.retry: bool = problem.get("retry", False)
         self.field: str | None = problem.get("field")
         self.request_id = request_id
+        self.after_s = after_s
         super().__init__(f"{self.code}: {self.detail or self.title}", call=call, outcome=outcome, tries=tries)
 
 

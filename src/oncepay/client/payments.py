@@ -160,15 +160,16 @@ def close(payment: str, *, if_paid: Literal["keep", "refund"] = "keep") -> Call[
 
 
 def reopen(payment: str, *, deadline_ms: int) -> Call[PaymentSeen]:
-    """Make an unpaid closed payment owed again, until a new deadline; its id stays. Raises Conflict (``payment_paid``,
+    """Make an unpaid closed payment owed again, until ``deadline_ms``; its id stays. Raises Conflict (``payment_paid``,
     ``payment_open``), Invalid, Absent."""
     again = "reopening until the same deadline again changes nothing"
     return _change(payment, "reopen", again, deadline_ms=deadline_ms)
 
 
 def amend(payment: str, *, minor: int | None = None, deadline_ms: int | None = None) -> Call[PaymentSeen]:
-    """Change the amount or the deadline while no attempt may take the old amount; what is left out stays. Raises
-    Conflict (``attempt_live``, ``payment_paid``, ``payment_closed`` ...), Invalid, Absent."""
+    """Change the amount (``minor``, minor units) or the deadline (``deadline_ms``) while no attempt may take the old
+    amount; what is left out stays. Raises Conflict (``attempt_live``, ``payment_paid``, ``payment_closed`` ...),
+    Invalid, Absent."""
     again = "the same amount and deadline again change nothing"
     return _change(payment, "amend", again, minor=minor, deadline_ms=deadline_ms)
 

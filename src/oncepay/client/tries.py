@@ -15,7 +15,7 @@ from itertools import count
 from typing import Any, Final, NamedTuple, TypeVar
 
 from oncepay.client.around import Around
-from oncepay.client.calls import Answer, Call, problem_of, read, refused, strange, unknown
+from oncepay.client.calls import Answer, Call, after_s_of, problem_of, read, refused, strange, unknown
 from oncepay.client.errors import ArgumentInvalid, CallFailed, NotSent
 
 T = TypeVar("T")
@@ -101,16 +101,10 @@ def _judge(call: Call[Any], told: Answer | Lost, tries: int, *, doubt: bool) -> 
         error = NotSent(told.why, call=call.name, outcome="not_sent" if call.money else None, tries=tries)
         return _Verdict(error, again=True, doubt=False)
     problem = problem_of(told)
-    after_s = _after_s(told)
+    after_s = after_s_of(told)
     if problem is None:
         passing = told.status in PASSING
         return _Verdict(strange(call, told, tries), again=passing, doubt=passing, after_s=after_s)
     refusal = refused(call, told, problem, tries, doubt=doubt)
     again = refusal.retry or told.status in PASSING
     return _Verdict(refusal, again=again, doubt=again and problem.get("outcome") != "not_sent", after_s=after_s)
-
-
-def _after_s(answer: Answer) -> float:
-    """Seconds that the centre asks to wait. A date, which only a proxy would send, is passed over."""
-    text = answer.headers.get("retry-after", "").strip()
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0.0
