@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from oncepay.publishers.signing import sign
+from tests.client.guide import complaints_of, program_of
 from tests.client.wire_vectors import NEW
 from tests.wire.api import Api, open_api
 
-ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = (ROOT / "docs" / "integrate" / "client.md").read_text("utf-8")
-PROGRAM: Final = "\n\n".join(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+PROGRAM: Final = program_of("client.md")
 
 
 def test_the_program_of_the_guide_is_strictly_typed(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(PROGRAM, "utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
-    done = subprocess.run(
-        [*command, str(tmp_path / "shop.py")], cwd=ROOT / "src", capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert complaints_of(PROGRAM, tmp_path) == ""
 
 
 @pytest.mark.asyncio(loop_factories=["uvloop"])

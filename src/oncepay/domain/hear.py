@@ -129,7 +129,7 @@ def _absent_twice(desk: Desk, attempt: Attempt, evidence: Evidence, sure_ms: int
 
 def _countable_out(desk: Desk, attempt: Attempt, evidence: Evidence) -> Fact:
     """As of money in. A refund whose first call was not answered and whose repeated call is refused would be in doubt
-    for ever (UnionPay refuses a number whose time has become old). Where the channel can say that there is no such
+    for ever, where a number is refused whose time has become old. Where the channel can say that there is no such
     refund, it is over when that is said twice, well after the refusal; the next number finds out what is wrong."""
     fact, margin_ms = _said_of_attempt(attempt, evidence), desk.policy[attempt.channel].refund_absent_margin_ms
     if not margin_ms or attempt.settled:

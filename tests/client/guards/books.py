@@ -183,7 +183,7 @@ def _sqlalchemy_mariadb(where: Where) -> Iterator[Any]:
 
 
 @contextmanager
-def _django(where: Where) -> Iterator[Any]:
+def _django(database: dict[str, Any]) -> Iterator[Any]:
     import django as framework
     from django.conf import settings
     from django.db import connections
@@ -191,30 +191,46 @@ def _django(where: Where) -> Iterator[Any]:
     if not settings.configured:
         settings.configure(DATABASES={}, LOGGING_CONFIG=None)
         framework.setup()
+    connections.settings.update(connections.configure_settings({"default": {}, ALIAS: database}))
+
+    @contextmanager
+    def begin() -> Iterator[Any]:
+        """As in a request, after which Django lets go of the thread's connection."""
+        try:
+            with transactions.django(ALIAS)() as within:
+                yield within
+        finally:
+            connections[ALIAS].close()
+            del connections[ALIAS]
+
+    yield _few(begin)
+    del connections.settings[ALIAS]
+
+
+ALIAS: Final = "shop"
+
+
+@contextmanager
+def _django_postgres(where: Where) -> Iterator[Any]:
     place = urlsplit(where.postgres())
-    name = place.path.lstrip("/")
-    alias = f"shop_{name}"
     database = {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": place.hostname,
         "PORT": place.port,
         "USER": place.username,
         "PASSWORD": place.password,
-        "NAME": name,
+        "NAME": place.path.lstrip("/"),
     }
-    connections.settings.update(connections.configure_settings({"default": {}, alias: database}))
+    with _django(database) as begin:
+        yield begin
 
-    @contextmanager
-    def begin() -> Iterator[Any]:
-        """As in a request, after which Django lets go of the thread's connection."""
-        try:
-            with transactions.django(alias)() as within:
-                yield within
-        finally:
-            connections[alias].close()
 
-    yield _few(begin)
-    del connections.settings[alias]
+@contextmanager
+def _django_sqlite(where: Where) -> Iterator[Any]:
+    options = {"timeout": 60.0}
+    name = str(where.folder / "shop.db")
+    with _django({"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}) as begin:
+        yield begin
 
 
 KINDS: Final[dict[str, Any]] = {
@@ -224,7 +240,8 @@ KINDS: Final[dict[str, Any]] = {
     "sqlalchemy-sqlite": _sqlalchemy_sqlite,
     "sqlalchemy-psycopg": _sqlalchemy_postgres,
     "sqlalchemy-pymysql": _sqlalchemy_mariadb,
-    "django": _django,
+    "django": _django_postgres,
+    "django-sqlite": _django_sqlite,
 }
 
 

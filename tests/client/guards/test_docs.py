@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -19,21 +18,15 @@ from oncepay.client.guards import tables
 from oncepay.client.guards.__main__ import main
 from oncepay.client.guards.dialects import Dialect
 from oncepay.publishers.signing import sign
+from tests.client.guide import ROOT, complaints_of, program_of
 from tests.client.wire_vectors import NEW
 from tests.wire.api import Api, open_api
 
-ROOT: Final = Path(__file__).parents[3]
-PAGE: Final = (ROOT / "docs" / "integrate" / "guards.md").read_text("utf-8")
-PROGRAM: Final = "\n\n".join(re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+PROGRAM: Final = program_of("guards.md")
 
 
 def test_the_program_of_the_guide_is_strictly_typed(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(PROGRAM, "utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
-    done = subprocess.run(
-        [*command, str(tmp_path / "shop.py")], cwd=ROOT / "src", capture_output=True, text=True, check=False
-    )
-    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    assert complaints_of(PROGRAM, tmp_path) == ""
 
 
 async def test_the_program_of_the_guide_runs(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ comes, in whatever order, however often, and whatever dies."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -66,6 +69,14 @@ async def test_each_closing_is_told_and_a_late_closing_is_not(app: App) -> None:
     assert await app.take(event_of(closed)) == ()  # it is open again: nothing may be cancelled now
     assert await app.take(event_of(again)) == ("closed",)
     assert await app.take(event_of(story.pay())) == ("paid",)  # late money, accepted
+
+
+async def test_a_payment_that_is_given_up_twice_is_told_twice(app: App) -> None:
+    story = Story()
+    assert await app.take(event_of(story.close())) == ("closed",)
+    story.reopen()
+    assert await app.take(event_of(story.close())) == ("closed",)
+    assert await app.take(event_of(story.last)) == ()
 
 
 async def test_what_the_app_made_itself_is_no_news(app: App) -> None:
@@ -225,3 +236,26 @@ async def test_tables_may_be_made_again(app: App) -> None:
     elif isinstance(app, LoopApp):
         await app.books.make_tables()
     assert await app.take(event_of(Story().pay())) == ()
+
+
+@pytest.mark.parametrize("kind", ["sqlite3", "sqlalchemy-sqlite"])
+async def test_the_first_news_of_an_order_cost_one_insert(kind: str, where: Where) -> None:
+    async with open_app(kind, where) as app:
+        assert isinstance(app, ThreadApp)
+        said: list[str] = []
+        begin = app.inbox.begin
+
+        @contextmanager
+        def listening() -> Iterator[Any]:
+            with begin() as within:
+                link = within if isinstance(within, sqlite3.Connection) else within.connection().connection
+                link.set_trace_callback(lambda sql: said.append(" ".join(sql.split()[:3])))
+                yield within
+
+        app.inbox.begin = listening
+        await app.take(event_of(Story().pay()))
+        assert [sql for sql in said if not sql.startswith("BEGIN")] == [
+            "INSERT INTO oncepay_inbox",
+            "INSERT INTO deed",
+            "COMMIT",
+        ]

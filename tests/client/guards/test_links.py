@@ -138,11 +138,51 @@ def test_rows_by_name_are_read_too(guards_postgres: str, guards_mariadb: str) ->
 def _check_rows(connection: Any) -> None:
     link = link_of(connection)
     link.make_tables()
-    link.execute("DELETE FROM oncepay_inbox", (), reads=False)
+    link.execute("DELETE FROM oncepay_inbox", {} if link.style == "named" else (), reads=False)
     story = Story()
     assert len(link.run(taking(story.pay(), NOW_MS))) == 1
     assert len(link.run(taking(story.refund("R-1", 5, "done"), NOW_MS))) == 1
     assert link.run(taking(story.last, NOW_MS)) == ()
+
+
+def test_sqlalchemy_has_more_than_sessions() -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import scoped_session, sessionmaker
+
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        _check_rows(connection)
+    session = scoped_session(sessionmaker(engine))
+    _check_rows(session)
+    session.remove()
+    engine.dispose()
+
+
+async def test_so_it_has_for_asyncio(guards_postgres: str) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(guards_postgres.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.begin() as connection:
+        link = async_link_of(connection)
+        await link.make_tables()
+        await link.execute("DELETE FROM oncepay_inbox", {}, reads=False)
+        assert len(await link.run(taking(PAID, NOW_MS))) == 1
+        assert await link.run(taking(PAID, NOW_MS)) == ()
+    await engine.dispose()
+
+
+def test_a_database_that_is_none_of_ours_is_refused() -> None:
+    from sqlalchemy import create_mock_engine
+
+    class Session:
+        """Of SQLAlchemy, on Oracle."""
+
+        dialect = create_mock_engine("sqlite://", lambda *_: None).dialect
+
+    Session.__module__ = "sqlalchemy.orm.session"
+    Session.dialect.name = "oracle"
+    with pytest.raises(ConnectionUnknown, match="postgresql, sqlite, mysql, mariadb, not to oracle"):
+        link_of(Session())
 
 
 # -- transactions of ours ----------------------------------------------------------------------------------------
