@@ -46,10 +46,16 @@ class Authority(Leaf):
     """One that signs others; itself signed by ``above``, or by itself."""
 
     def __init__(
-        self, common: str, *, above: Authority | None = None, ca: bool = True, until: datetime | None = None
+        self,
+        common: str,
+        *,
+        company: str = "Test Financial",
+        above: Authority | None = None,
+        ca: bool = True,
+        until: datetime | None = None,
     ) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        name = name_of(common, "Test Financial")
+        name = name_of(common, company)
         super().__init__(
             _signed(name, key.public_key(), (above.name, above.key) if above else (name, key), ca=ca, until=until), key
         )

@@ -177,7 +177,6 @@ REFUND: Final = {
     "trade_no": TRADE_NO,
     "fund_change": "Y",
     "refund_fee": "8.88",
-    "gmt_refund_pay": "2026-03-02 10:05:12",
 }
 REFUND_QUERY: Final = {
     "out_trade_no": NO,

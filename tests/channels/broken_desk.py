@@ -84,6 +84,12 @@ def stamped(sound: Method, *given: Any, body: bytes, now_ms: int, **named: Any) 
     return sound(*given, body=body and body + b"%d" % now_ms, now_ms=now_ms, **named)
 
 
+def unquoted(sound: Method, call: Call, attempt: Attempt, *given: Any, **named: Any) -> Any:
+    """The number stands in the address as it is."""
+    request = sound(call, attempt, *given, **named)
+    return msgspec.structs.replace(request, url=f"https://desk.example/{attempt.no}")
+
+
 # -- what it makes of answers ----------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,7 @@
-"""What the tests of every channel share: evidence in one word, small changes to bytes, anything that JSON can hold."""
+"""What the tests of every channel share: evidence in one word, anything that JSON can hold."""
 
 from __future__ import annotations
 
-import random
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -21,27 +20,6 @@ def said(found: Evidence) -> str:
     if found.fact is Fact.SILENT:
         return found.fault.value or ASK
     return found.fact.value
-
-
-def changed(raw: bytes, rng: random.Random) -> bytes:
-    """One to three small changes: a byte replaced, a bit turned, one dropped, one put in, two swapped, the rest cut."""
-    data = bytearray(raw)
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(data)) if data else 0
-        kind = rng.randrange(6)
-        if kind == 0 and data:
-            data[at] = rng.randrange(256)
-        elif kind == 1 and data:
-            data[at] ^= 1 << rng.randrange(8)
-        elif kind == 2 and data:
-            del data[at]
-        elif kind == 3:
-            data.insert(at, rng.randrange(256))
-        elif kind == 4 and at:
-            data[at - 1], data[at] = data[at], data[at - 1]
-        elif kind == 5:
-            del data[at:]
-    return bytes(data)
 
 
 ANYTHING: Final[st.SearchStrategy[Any]] = st.recursive(

@@ -99,7 +99,7 @@ def test_the_authority_between_may_be_the_one_that_we_hold() -> None:
 
 
 STRANGER = Authority("Test Financial Class 1 T1", above=Authority("Test Financial Certification Authority T1"))
-PRETENDER = Authority("Pretender", above=TESTED, ca=False)
+PRETENDER = Authority("Pretender", company=COMPANY, above=TESTED, ca=False)  # the vendor's own, and no authority
 PLAIN = {"code": "10000", "alipay_cert_content": base64.b64encode(NEW.pem.encode()).decode()}
 
 

@@ -154,10 +154,11 @@ def test_every_code_that_we_know_is_tried() -> None:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_absence_of_another_trade_is_wrong(call: Call) -> None:
-    found = evidence(call, failed(call, "ACQ.TRADE_NOT_EXIST", out_trade_no="PC9"))
-    assert found.wrong == ("" if found.fact is not Fact.ABSENT else f"out_trade_no is 'PC9', not '{NO}'")
-    assert evidence(call, failed(call, "ACQ.TRADE_NOT_EXIST", out_trade_no=NO)).wrong == ""
+@pytest.mark.parametrize("sub_code", ["ACQ.TRADE_NOT_EXIST", "ACQ.INVALID_PARAMETER", "ACQ.SYSTEM_ERROR"])
+def test_a_refusal_of_another_trade_is_wrong(call: Call, sub_code: str) -> None:
+    found = evidence(call, failed(call, sub_code, out_trade_no="PC9"))
+    assert found.wrong == ("" if found.fact is Fact.SILENT else f"out_trade_no is 'PC9', not '{NO}'")
+    assert evidence(call, failed(call, sub_code, out_trade_no=NO)).wrong == ""
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from oncepay.domain.attempt import Call, Fact, Reason
 from oncepay.ports import Notice, Refused
+from oncepay.testing.conformance.hostile import changed
 from tests.channels.alipay_kit import (
     ACCOUNT,
     CERTIFIED,
@@ -37,7 +38,7 @@ from tests.channels.alipay_kit import (
     signature,
     string_to_sign,
 )
-from tests.channels.kit import ANYTHING, changed
+from tests.channels.kit import ANYTHING
 
 BODY = notified(PARTLY_BACK)
 NOTICE = notice(BODY)

@@ -249,6 +249,9 @@ def test_the_old_algorithm_is_not_believed_under_the_new_name() -> None:
         (PAID | {"total_amount": ""}, "no amount in yuan"),
         (PAID | {"refund_fee": "some"}, "no amount in yuan"),
         (PAID | {"trade_status": "成功"}, "unreadable"),
+        (PAID | {"trade_no": "2026\0"}, "trade_no is"),
+        (PAID | {"trade_no": "2026 1"}, "trade_no is"),
+        (PAID | {"trade_no": "2" * 65}, "trade_no is"),
         (PAID | {"app_id": "应用"}, "unreadable"),
     ],
 )

@@ -188,7 +188,7 @@ OTHER = Authority("Test Financial Certification Authority R9").leaf("Test Channe
         (ACCOUNT, answered(Call.QUERY, TEXT, serial=SERIAL), True, False),  # key mode: there is nothing to fetch
         (ACCOUNT, answered(Call.QUERY, TEXT, serial="ab" * 16, key=OTHER.key), False, False),
         (CERTIFIED, answered(Call.QUERY, TEXT, serial="ab" * 16, key=OTHER.key), False, True),
-        (CERTIFIED, answered(Call.QUERY, TEXT, serial="ab" * 16), True, True),  # a new certificate of the same key
+        (CERTIFIED, answered(Call.QUERY, TEXT, serial="ab" * 16), True, False),  # a new certificate of the same key
         (CERTIFIED, answered(Call.QUERY, TEXT, serial=SERIAL, key=OTHER.key), False, False),
         (CERTIFIED, answered(Call.QUERY, TEXT, key=APP_KEY), False, False),
     ],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +18,8 @@ import pytest
 from oncepay.channels import registry
 
 ROOT: Final = Path(__file__).parents[2]
-EXAMPLE: Final = ROOT / "docs" / "channels" / "example"
+ADDING: Final = ROOT / "docs" / "channels" / "adding.md"
+EXAMPLE: Final = ADDING.with_name("example")
 BUILD: Final = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
 
 
@@ -35,6 +39,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
+def run(installed: Path, folder: Path, *arguments: str, **environment: str) -> str:
+    """What a program of ours prints that can import nothing but what is installed."""
+    paths = os.pathsep.join((str(installed), str(ROOT / "src")))
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": paths, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_it_is_found_by_its_entry_point(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "cashdesk" not in registry.known()
     monkeypatch.syspath_prepend(str(installed))
@@ -43,14 +58,22 @@ def test_it_is_found_by_its_entry_point(installed: Path, monkeypatch: pytest.Mon
 
 
 def test_it_is_all_that_a_channel_is(installed: Path, tmp_path: Path) -> None:
-    """Its own tests, where nothing of it lies about but what was installed: the exercise, and payments through a real
-    centre that found it."""
+    """Its own tests: the exercise, and payments through a real centre on SQLite that found it."""
     for path in EXAMPLE.glob("*.py"):
         shutil.copy(path, tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", tmp_path, "-p", "no:cacheprovider", tmp_path],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join((str(installed), str(ROOT / "src")))},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    said = run(installed, tmp_path, "pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider", ".")
+    assert "3 passed" in said
+
+
+def test_its_accounts_are_as_ours(installed: Path, tmp_path: Path) -> None:
+    """The commands of the page, to the letter."""
+    (block,) = re.findall(r"^```sh\n(.*?)^```", ADDING.read_text(), re.MULTILINE | re.DOTALL)
+    settings = {
+        "ONCEPAY_DATABASE_URL": f"sqlite:///{tmp_path}/test.db",
+        "ONCEPAY_MASTER_KEY": base64.b64encode(b"k" * 32).decode(),
+    }
+    (tmp_path / "desk.secret").write_text("x" * 32)
+    run(installed, tmp_path, "oncepay", "migrate", **settings)
+    said = [run(installed, tmp_path, *shlex.split(line), **settings) for line in block.replace("\\\n", "").splitlines()]
+    assert "desk" in said[-1]
+    assert "cashdesk" in said[-1]

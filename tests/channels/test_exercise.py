@@ -50,6 +50,7 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
         (able(expiry_min_ms=2, expiry_max_ms=1), "the least is not below"),
         (able(call_deadline_ms=60_000), "is not within 20 s"),
         (able(absent_apart_ms=0), "some time apart"),
+        (able(refund_count=0), "must be able to go back"),
     ],
     capabilities.never_paid_costs_little: [
         (able(query_at_ms=QUERY_AT_MS), "its page never opened: costs 17 calls: query 10"),
@@ -82,6 +83,7 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
         (doing(build=changing(url="https://desk.example/")), "is not in it"),
         (doing(build=changing(body=b"")), "neither of ['88.00', '8800'] is in it"),
         (doing(build=changing(headers=())), "nothing of the account's identity"),
+        (doing(build=desk.unquoted), "it cannot be sent: not a URL"),
         (doing(build=changing(url="/orders")), "it cannot be sent: not a URL"),
         (doing(build=changing(headers=(("a", "b\r\nc: d"),))), "it cannot be sent: a character in a"),
     ],
@@ -123,6 +125,8 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
     answers.nothing_makes_it_raise: [
         (doing(read=desk.trusting), "raises JSONDecodeError"),
         (saying(number=None), "raises TypeError"),  # in the core, which the message would poison
+        (saying(trade_no="\0"), "raises Invalid: a text holds a NUL character"),  # in the store
+        (saying(words="\n"), "it says '\\n'"),
     ],
     notifications.genuine_notifications_are_read: [
         (doing(read_notification=giving(Refused(why="no"))), "it is refused: no"),
@@ -141,6 +145,7 @@ FAULTS: Final[dict[Rule, list[tuple[Channel, str]]]] = {
     notifications.no_notification_makes_it_raise: [
         (doing(read_notification=desk.believing), "what nobody signed is believed"),
         (doing(read_notification=desk.parsing), "raises JSONDecodeError"),
+        (doing(read_notification=giving(Refused(why="a\nb"))), "it says 'a\\nb'"),
     ],
     notifications.acknowledgements_differ: [
         (doing(acknowledge=giving(Acknowledgement(status=200))), "taken is the same as not taken"),
@@ -195,12 +200,17 @@ def test_a_complaint_says_which_rule_which_call_which_bytes() -> None:
     assert lines[0].startswith("channel 'cashdesk' breaks ")
     at = lines.index("  What nobody signed is silence: no answer, a proxy's page, rubbish, whatever its status")
     assert lines[at + 1 : at + 5] == [
-        "    - prepay (counter) answered silent: unsigned 404, and it is read as absent",
+        "    - prepay (counter): unsigned 404, and it is read as absent",
         "        b''",
-        "    - prepay (counter) answered silent: unsigned 404, and it is read as absent",
+        "    - prepay (counter): unsigned 404, and it is read as absent",
         "        b'<html><body>502 Bad Gateway</body></html>'",
     ]
     assert lines[at + 7].startswith("    ... and ")
+
+
+def test_of_what_cannot_be_nothing_else_is_asked() -> None:
+    with pytest.raises(ChannelBroken, match="breaks 1 of the rules"):
+        exercise_channel(lambda: able(methods={}, currencies=frozenset()), KIT)
 
 
 def test_it_says_how_often_it_asked() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from oncepay.channels.unionpay.codes import OF_REFUND, SAID
@@ -248,6 +250,8 @@ def test_the_amount_is_handed_on_as_it_is(fields: dict[str, str], expected: tupl
     "fields",
     [
         {"txnAmt": "88.88"},
+        {"currencyCode": "1560"},
+        {"currencyCode": "1\x006"},
         {"txnAmt": "-8888"},
         {"txnAmt": "+8888"},
         {"txnAmt": " 8888"},
@@ -363,6 +367,25 @@ def test_a_void_that_is_not_taken_leaves_room_for_a_refund(code: str, expected: 
 def test_what_became_of_a_void(code: str, expected: str) -> None:
     answer = answered(transaction(refund(), code, txnType="31"))
     assert said(evidence(Call.QUERY_REFUND, answer)) == expected
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body + b"&",
+        lambda body: b"&" + body,
+        lambda body: body.replace(b"&", b"&&", 1),
+        lambda body: body + b"&a",
+        lambda body: body + b"&txnAmt=8888",
+        lambda body: body + b"\n",
+        lambda body: b"\xef\xbb\xbf" + body,
+        lambda body: body.replace(b"respCode=00", b"respCode=00[", 1),
+    ],
+)
+def test_an_answer_is_read_in_one_way_only(spoil: Callable[[bytes], bytes]) -> None:
+    whole = plain(signed(transaction(order())))
+    for body, expected in ((whole, MOVED), (spoil(whole), ASK)):
+        assert said(evidence(Call.QUERY, Answered(status=200, headers={}, body=body))) == expected
 
 
 def test_an_answer_in_any_order_is_read() -> None:

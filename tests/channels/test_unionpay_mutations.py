@@ -15,7 +15,7 @@ from oncepay.channels.unionpay import requests, wire
 from oncepay.channels.unionpay.wire import read_form, read_plain
 from oncepay.domain.attempt import Call, Fact
 from oncepay.ports import Answered, Notice, Read, Refused
-from tests.channels.kit import changed
+from oncepay.testing.conformance.hostile import changed
 from tests.channels.unionpay_kit import (
     ACCOUNT,
     CHANNEL,
@@ -138,7 +138,7 @@ def test_what_is_read_was_written(fields: dict[str, str]) -> None:
     try:
         found = read_form(urlencode(fields).encode())
     except ValueError:
-        assert not fields or any(sign in value for value in fields.values() for sign in "&[{\udfff")
+        assert not fields or any(sign in value for value in fields.values() for sign in "&[{")
     else:
         assert found == fields
         assert read_plain(plain(fields).decode()) == fields

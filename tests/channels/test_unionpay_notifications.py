@@ -187,6 +187,7 @@ def test_an_echo_that_is_not_ours(sent: str) -> None:
         ({"orderId": "PC 1"}, "orderId is no number"),
         ({"orderId": "PC'; --"}, "orderId is no number"),
         ({"txnAmt": "88.88"}, "txnAmt is no amount"),
+        ({"currencyCode": "1\x006"}, "currencyCode is no currency"),
         ({"queryId": "%00"}, "queryId is no number"),
     ],
 )
@@ -246,7 +247,7 @@ def test_a_field_that_swallows_its_neighbour_is_refused() -> None:
     """The signed text is the same, and so is the signature: without care, the amount would be gone."""
     names = sorted(name for name in GOOD if name != "signature")
     for first, second in pairwise(names):
-        assert "swallow" in why(heard(swallowed(GOOD, first, second)))
+        assert "swallows" in why(heard(swallowed(GOOD, first, second)))
 
 
 def test_a_field_that_is_spat_out_by_another_is_refused() -> None:

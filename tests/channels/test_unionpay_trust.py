@@ -11,7 +11,9 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from oncepay.channels.unionpay.chain import COMPANY, KEPT_MAX, TEST_COMPANY, Chain, authorities
+from oncepay.channels.unionpay import UnionPay
+from oncepay.channels.unionpay.chain import COMPANY, KEPT_MAX, Chain, authorities
+from oncepay.channels.unionpay.keys import verify
 from oncepay.domain.attempt import Call, Fact
 from oncepay.domain.change import Evidence
 from oncepay.ports import Account, Answered, Notice, Refused
@@ -76,6 +78,7 @@ def test_a_chain_of_our_own() -> None:
         (CERTIFICATES["unionpay_sign_cert_pem"], OURS, "issued by somebody else"),
         (leaf(), ACCOUNT, "issued by somebody else"),
         (leaf(issuer_key=ROOT_KEY), OURS, "issued by somebody else"),  # it only says that it is under the middle one
+        (leaf(issuer="Other"), OURS, "issued by somebody else"),  # by the middle one's key, and in another's name
         (leaf(issuer="Root", issuer_key=ROOT_KEY), OURS, "issued by somebody else"),  # the root signs no leaves
         (leaf(UNIONPAY_NAME, issuer=UNIONPAY_NAME, issuer_key=UNIONPAY_KEY), OURS, "issued by somebody else"),
         (leaf("041@1@Some Other Company@2"), OURS, "somebody else's: 'Some Other Company'"),
@@ -143,10 +146,10 @@ def test_all_of_the_chain_must_be_valid_now(which: str) -> None:
         (NOW_MS + edge_ms + 1, False),
     ]:
         if good:
-            assert chain.key(text, now_ms=now_ms) == UNIONPAY_KEY.public_key()
+            chain.keep(text, chain.believed(text, now_ms=now_ms))
         else:
             with pytest.raises(ValueError, match="not valid now"):
-                chain.key(text, now_ms=now_ms)
+                chain.believed(text, now_ms=now_ms)
 
 
 def test_authorities_change() -> None:
@@ -159,29 +162,39 @@ def test_authorities_change() -> None:
     assert believed(CERTIFICATES["unionpay_sign_cert_pem"], both) == ""
 
 
-def chain_of() -> Chain:
-    return Chain(authorities(middle(), root()), frozenset({COMPANY, TEST_COMPANY}))
-
-
 def test_a_certificate_is_parsed_once() -> None:
-    chain, text = chain_of(), leaf()
-    first = chain.key(text, now_ms=NOW_MS)
+    channel = UnionPay()
+    answer = answered(transaction(order()))
+
+    def fact() -> Fact:
+        return channel.read(Call.QUERY, answer, order(), ACCOUNT, now_ms=NOW_MS, nonce="").evidence[0].fact
+
+    assert fact() is Fact.MOVED
     with patch("oncepay.channels.unionpay.chain.x509.load_pem_x509_certificates", side_effect=AssertionError):
-        assert chain.key(text, now_ms=NOW_MS) is first
-        with pytest.raises(AssertionError):
-            chain.key(text + "\r\n", now_ms=NOW_MS)
+        assert fact() is Fact.MOVED
 
 
-def test_few_certificates_are_kept_and_no_bad_ones() -> None:
-    chain = chain_of()
+def kept(chain: Chain) -> list[str]:
+    return list(chain._kept)
+
+
+def said_by(chain: Chain, certificate: str, key: Any = UNIONPAY_KEY) -> None:
+    verify(signed(GOOD, certificate=certificate, key=key), chain, now_ms=NOW_MS)
+
+
+def test_few_certificates_are_kept_and_only_with_a_signature_that_fits() -> None:
+    chain = Chain(authorities(middle(), root()), frozenset({COMPANY}))
     texts = [leaf(f"{at}@1@{COMPANY}@2") for at in range(KEPT_MAX + 3)]
     for text in texts:
-        chain.key(text, now_ms=NOW_MS)
+        said_by(chain, text)
+        said_by(chain, text)
+    assert kept(chain) == texts[3:]
     for at in range(3):
-        with pytest.raises(ValueError, match="somebody else's"):
-            chain.key(leaf(f"{at}@1@them@2"), now_ms=NOW_MS)
-    assert list(chain._kept) == texts[3:]
-    assert chain.key(texts[0], now_ms=NOW_MS) == UNIONPAY_KEY.public_key()
+        said_by(chain, leaf(f"{at}@1@them@2"))
+        said_by(chain, texts[-1] + "\r\n" * at, FOREIGN_KEY)  # the right certificate, written otherwise
+    assert kept(chain) == texts[3:]
+    said_by(chain, texts[0])
+    assert kept(chain) == [*texts[4:], texts[0]]
 
 
 # -- what is signed --------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from oncepay.channels.wechat.accounts import open_account
 from oncepay.channels.wechat.keys import Doubt, Genuine, verify
 from oncepay.domain.attempt import Call, Fact, Reason
 from oncepay.ports import Answered, Notice, Refused
-from tests.channels.kit import ANYTHING, changed
+from oncepay.testing.conformance.hostile import changed
+from tests.channels.kit import ANYTHING
 from tests.channels.wechat_kit import (
     ACCOUNT,
     CHANNEL,

@@ -130,7 +130,8 @@ async def test_a_refund_may_take_its_time_or_never_happen(sandbox: Sandbox, ali:
     assert (await ali.refund(paid, "R2", "1.00"))["fund_change"] == "N"
     sandbox.advance(86400)
     assert "refund_status" not in (await ali.query_refund(paid, "R2")).content
-    assert (await ali.refund(paid, "R2", "1.00"))["fund_change"] == "Y"  # the same number, again
+    for moved in ("Y", "N"):  # the same number, again: once
+        assert (await ali.refund(paid, "R2", "1.00"))["fund_change"] == moved
     assert sandbox.books(paid)[0].refunded == 334
 
 

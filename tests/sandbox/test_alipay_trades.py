@@ -234,6 +234,18 @@ async def test_an_absolute_expiry_wins(sandbox: Sandbox, ali: AliMerchant) -> No
     assert sandbox.books(NUMBER)[0].expires == "2099-01-01T00:00:00+08:00"
 
 
+async def test_a_code_that_can_no_longer_be_paid_is_not_handed_out_again(sandbox: Sandbox, ali: AliMerchant) -> None:
+    first = (await ali.precreate(NUMBER, timeout_express="5m"))["qr_code"]
+    sandbox.advance(301)
+    second = (await ali.precreate(NUMBER, timeout_express="5m"))["qr_code"]
+    assert second != first
+    sandbox.switches.alipay.close_kills_code = True
+    await ali.close(NUMBER)
+    third = (await ali.precreate(NUMBER, timeout_express="5m"))["qr_code"]
+    assert third != second
+    assert sandbox.pay(third)["state"] == "TRADE_SUCCESS"
+
+
 async def test_a_code_lives_two_hours(sandbox: Sandbox, ali: AliMerchant) -> None:
     old = (await ali.precreate(NUMBER))["qr_code"]
     await ali.precreate("ALI_0002", qr_code_timeout_express="5m")

@@ -22,7 +22,6 @@ from oncepay.assembly import Centre, SystemDice, assemble
 from oncepay.config import Config
 from oncepay.domain.attempt import Attempt
 from oncepay.domain.payment import Payment
-from oncepay.domain.plan import plan
 from oncepay.engine import admin, close, refund, step, workers
 from oncepay.engine.core import Engine
 from oncepay.engine.pay import NewAttempt, NewPayment, Shown, create, start
@@ -202,11 +201,8 @@ class Town:
 
     async def _next_ms(self) -> int | None:
         payments, _ = await self.engine.ledger.payments(self.app.id, Page(limit=100))
-        times = []
-        for payment in payments:
-            if (due := plan(payment, self.engine.policy, self.now_ms)) is not None:
-                paused_ms = step.paused_until_ms(self.engine, step.account_of(payment, due), due.kind)
-                times.append(max(due.at_ms, paused_ms))
+        ahead = [step.next_step(self.engine, payment, self.now_ms) for payment in payments]
+        times = [due.at_ms for due in ahead if due is not None]
         rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100), status="due")
         times += [row.due_ms for row in rows if row.due_ms is not None]
         return min((t for t in times if t > self.now_ms), default=None)

@@ -4,14 +4,16 @@ Alipay, went back, paid by WeChat Pay, and then pays the Alipay page too."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import pytest
 
 from oncepay.domain import errors
 from oncepay.domain.attempt import Status
+from oncepay.domain.change import StepKind
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
-from oncepay.engine import admin, pay
+from oncepay.engine import admin, pay, step
 from oncepay.sandbox.alipay import trades
 from tests.spec.centre import Town
 
@@ -226,6 +228,21 @@ async def test_many_switches_at_once_leave_one_live_attempt(town: Town, first: s
     assert payment.kept == town.kept_in_books(payment)
 
 
+@pytest.mark.parametrize("first", OPENERS)
+async def test_what_can_be_closed_is_closed_before_the_next_also_beside_a_page_that_cannot_be(
+    town: Town, first: str
+) -> None:
+    """The page stays open, and many start something else at once: each of theirs is over before the next is shown."""
+    shown = await starts_with(town, "S-7", first)
+    others = [("wechat", "native"), ("wechat", "app"), ("alipay", "wap"), ("wechat", "native")]
+    await asyncio.gather(*(town.starts(shown.payment, *other) for other in others), return_exceptions=True)
+    payment = await town.now(shown.payment)
+    assert len(payment.attempts) > 1
+    for one, after in itertools.pairwise(payment.attempts):
+        if one.channel == "wechat" and one.shown_ms:
+            assert 0 < one.settled_ms <= after.created_ms, "nobody may pay both"
+
+
 # -- twice, late, wrong, without us ------------------------------------------------------------------------------------
 
 
@@ -327,3 +344,23 @@ async def test_an_empty_balance_stops_the_account_s_refunds_with_one_case(town: 
         assert payment.refunds[0].status is RefundStatus.DONE
         assert town.refunds_in_books(payment) == [100]
         assert len([a for a in payment.attempts if not a.incoming]) == 1, "under the same number"
+
+
+async def test_a_refund_that_waits_for_a_balance_keeps_nobody_from_the_page_that_is_still_open(town: Town) -> None:
+    other = await starts_with(town, "B-8", "wechat-native")
+    await town.payer_pays(other)
+    town.sandbox.faults.replace({"on": {"not_enough": True}})
+    await town.refunds(other.payment, "r1", 100)
+    while step.paused_until_ms(town.engine, "wx", StepKind.REFUND) - town.now_ms < 1_900_000:
+        await town.passes(300)  # the account is left alone for longer and longer
+    shown = await starts_with(town, "B-9", "alipay-page")
+    await town.payer_pays(await town.starts(shown.payment, "wechat", "native"))
+    await town.refunds(shown.payment, "r1", 100)
+    town.sandbox.faults.clear()
+    town.faults(notify_none=1.0)
+    await town.payer_pays(shown)  # the page was still open, and nobody tells
+    await town.passes(120)
+    payment = await town.now(shown.payment)
+    assert payment.attempts[0].status is Status.SUCCEEDED, "it was asked about"
+    assert [r.status for r in payment.refunds if r.origin is Origin.SURPLUS] == [RefundStatus.DONE]
+    assert payment.kept == 8700, "and what waits still waits"

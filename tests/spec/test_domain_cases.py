@@ -119,6 +119,7 @@ def test_what_was_accepted_is_not_accepted_again_and_is_no_news_when_it_is_heard
 def test_a_paid_payment_is_not_paid_again_by_accepting() -> None:
     story = Story()
     story.shown()
+    story.start(same="other")
     story.start(same="other", force=True)
     story.shown(NO_2)
     story.say(Fact.MOVED, NO_2)
@@ -304,6 +305,7 @@ def test_the_refund_s_last_try_is_asked_about() -> None:
 def test_where_a_case_names_no_number_the_channel_is_asked_about_what_is_in_doubt() -> None:
     story = Story()
     story.shown()
+    story.start(same="other")
     story.start(same="other", force=True)
     story.wait(MIN)
     story.shown(NO_2)

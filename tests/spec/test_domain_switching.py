@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 
 from oncepay.domain import errors
-from oncepay.domain.attempt import Call, Fact, Status
+from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road, Status
 from oncepay.domain.capabilities import MIN, S
-from oncepay.domain.change import StepKind
+from oncepay.domain.change import Evidence, Hear, StepKind
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
 from tests.unit.domain_kit import NO, NO_2, PAGES, UNION, Story
 
@@ -73,6 +73,20 @@ def test_an_abandoned_page_is_closed_at_the_first_query_that_sees_it() -> None:
     story.say(Fact.OVER, NO, call=Call.CLOSE)
     assert story.attempt().status is Status.OVER
     assert story.payment.status is PaymentStatus.OPEN
+
+
+def test_force_does_not_pass_over_what_nobody_tried_to_close() -> None:
+    """Another start was faster and its code is on a screen: that this one's page could not be closed says nothing of
+    it."""
+    story = Story(attempt="page", unclosable="switch")
+    story.shown()
+    story.start()
+    story.queried(Fact.ABSENT)
+    story.start(force=True)
+    story.shown(NO_2)
+    story.start(force=True, method="form")
+    assert len(story.payment.attempts) == 2
+    assert story.attempt(NO_2).superseded_ms, "it is followed first"
 
 
 def test_it_is_looked_for_also_when_the_payment_is_paid() -> None:
@@ -220,13 +234,82 @@ def test_what_we_sent_back_is_not_counted_twice() -> None:
     story = Story().paid()
     story.refund("r", 60)
     number = story.refund_call()
-    assert story.say(Fact.MOVED, returned_minor=60) is None, "it may be ours, which is on its way"
+    story.say(Fact.MOVED, returned_minor=60)
+    assert len(story.payment.refunds) == 1, "it may be ours, which is on its way"
     story.say(Fact.MOVED, number, call=Call.REFUND)
     story.say(Fact.MOVED, returned_minor=60)
     assert [r.origin for r in story.payment.refunds] == [Origin.APP]
     story.say(Fact.MOVED, returned_minor=100)
     assert [(r.origin, r.minor) for r in story.payment.refunds] == [(Origin.APP, 60), (Origin.OUTSIDE, 40)]
     assert story.payment.kept == 0
+
+
+def test_what_may_have_been_ours_and_was_not_went_out_without_us() -> None:
+    """Somebody gave the same amount back in the console while ours was on its way, and ours came to nothing: nobody
+    says it a second time."""
+    story = Story().paid()
+    story.refund("r", 30)
+    number = story.refund_call()
+    story.say(Fact.SILENT, number, call=Call.REFUND)
+    story.say(Fact.MOVED, returned_minor=30)
+    story.queried(Fact.OVER, number, reason=Reason.REFUSED)
+    assert [(r.origin, r.status) for r in story.payment.refunds] == [
+        (Origin.APP, RefundStatus.FAILED),
+        (Origin.OUTSIDE, RefundStatus.DONE),
+    ]
+    assert story.payment.kept == 70
+    assert story.told[-2:] == ["refund.failed", "refund.outside"]
+
+
+def test_two_that_went_out_without_us_are_two_whatever_the_total_says() -> None:
+    """Of the same total, once less what may be ours, and once more when that came to nothing."""
+    story = Story().paid()
+    story.refund("r", 30)
+    number = story.refund_call()
+    story.say(Fact.SILENT, number, call=Call.REFUND)
+    story.say(Fact.MOVED, returned_minor=100)
+    story.queried(Fact.OVER, number, reason=Reason.CLOSED)
+    assert [(r.minor, r.origin) for r in story.payment.refunds[1:]] == [(70, Origin.OUTSIDE), (30, Origin.OUTSIDE)]
+    assert len({a.no for a in story.payment.attempts}) == len(story.payment.attempts) == 4
+    assert len({r.refund_no for r in story.payment.refunds}) == 3
+    assert (story.payment.kept, story.a_refund("r").status) == (0, RefundStatus.FAILED)
+    version = story.payment.version
+    story.queried(Fact.MOVED, returned_minor=100)
+    assert story.payment.version == version
+
+
+def told_of(number: str) -> Hear:
+    """One message about a payment and a refund of it, which says how much went back in all and not how much by that."""
+    paid = Evidence(
+        number=NO, fact=Fact.MOVED, road=Road.NOTIFICATION, minor=100, currency="CNY", trade_no=f"trade-{NO}",
+        returned_minor=30,
+    )  # fmt: skip
+    back = Evidence(number=number, fact=Fact.PENDING, road=Road.NOTIFICATION, direction=Direction.OUT, of=NO)
+    return Hear(evidence=(paid, back), channel="wx", account="wx")
+
+
+def test_a_total_does_not_count_twice_what_the_same_message_names() -> None:
+    """The row of the refund's call was lost; its number says that it is ours."""
+    story = Story().paid()
+    story.refund("r", 30)
+    step = story.next()
+    assert step is not None
+    story.take(told_of(step.number))
+    assert [r.origin for r in story.payment.refunds] == [Origin.APP]
+    story.queried(Fact.MOVED, step.number)
+    assert (story.a_refund("r").status, story.payment.kept) == (RefundStatus.DONE, 70)
+
+
+def test_a_refund_whose_row_was_lost_is_the_one_that_is_asked_for_again() -> None:
+    lost = Story().paid()
+    lost.refund("r", 30)
+    number = lost.refund_call()
+    story = Story().paid()
+    story.take(told_of(number))
+    assert (story.payment.kept, story.told[-1]) == (70, "refund.outside")
+    story.refund("r", 30)
+    assert [(r.refund_no, r.origin) for r in story.payment.refunds] == [("r", Origin.APP)]
+    assert (story.payment.kept, story.kinds()) == (70, [])
 
 
 def test_surplus_that_somebody_sent_back_already_does_not_go_twice() -> None:

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,16 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 SQL: Final = re.compile(r"\b(SELECT|INSERT INTO|INSERT OR|DELETE FROM|UPDATE\s+\w+\s+SET|CREATE TABLE|ALTER TABLE)\b")
 UNFINISHED: Final = re.compile(r"\b(TODO|FIXME|raise NotImplementedError)\b")  # to catch one is something else
 MACHINE: Final = re.compile(r"(?<![\w.$~}])/(home|root|Users|mnt|work|workspace)/\w")
+
+# How each vendor is called, in any spelling; and the only rooms that may know: the vendor's own, the list of our own
+# channels, the sandbox with its command, and the demonstration. Everywhere else what a channel can do is data.
+VENDORS: Final = {
+    "alipay": r"ali-?pay|支付宝",
+    "unionpay": r"union-?pay|china-?pay|95516|银联",
+    "wechat": r"we-?chat|weixin|wxpay|tenpay|微信",
+}
+VENDOR: Final = re.compile("|".join(VENDORS.values()), re.IGNORECASE)
+ROOMS_OF_VENDORS: Final = ("channels/*/*", "channels/registry.py", "sandbox/*", "cli/sandbox.py", "cli/demo/*")
 
 
 def files(*patterns: str) -> list[Path]:
@@ -43,6 +54,12 @@ def modules() -> list[Path]:
 def name_of(path: Path) -> str:
     """How a complaint names a file."""
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
+def knows_no_vendor(path: Path) -> bool:
+    """Whether a file of the package stands outside the rooms in which a vendor may be named."""
+    name = path.relative_to(SRC).as_posix()
+    return not any(fnmatch(name, room) for room in ROOMS_OF_VENDORS)
 
 
 def complaints_of_shape(name: str, text: str) -> Iterator[str]:

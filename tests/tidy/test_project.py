@@ -70,7 +70,10 @@ def test_a_lock_names_no_index_and_hashes_everything(name: str) -> None:
     ("lock", "wanted"),
     [
         (lock, wanted)
-        for lock, groups in [("requirements.lock", ["postgres"]), ("requirements-dev.lock", ["postgres", "dev"])]
+        for lock, groups in [
+            ("requirements.lock", ["server", "postgres"]),
+            ("requirements-dev.lock", ["server", "postgres", "dev"]),
+        ]
         for wanted in [
             *PROJECT["build-system"]["requires"],
             *PROJECT["project"]["dependencies"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tidy import house
-from tests.tidy.house import FILE_LINES_MAX, FUNCTION_LINES_MAX, MACHINE, SRC, UNFINISHED
+from tests.tidy.house import FILE_LINES_MAX, FUNCTION_LINES_MAX, MACHINE, SRC, UNFINISHED, VENDOR, VENDORS
 
 SOURCES = [path for path in house.modules() if path.is_relative_to(SRC)]
 BINARY = {".png", ".ico", ".gz", ".woff2", ".zip", ".der", ".p12"}
@@ -33,6 +33,18 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
     cure = "a path of one machine means nothing on another"
     texts = [(p, p.read_text()) for p in house.files("*") if p.suffix not in BINARY]
     assert [c for p, text in texts for c in house.complaints_of_lines(house.name_of(p), text, MACHINE, cure)] == []
+
+
+def test_no_vendor_is_known_outside_its_own_rooms() -> None:
+    cure = "what a channel can do is data: ask its capabilities, or put it into its folder"
+    texts = [(p, p.read_text()) for p in house.files("src/*") if p.is_relative_to(SRC) and house.knows_no_vendor(p)]
+    assert SRC / "cli" / "accounts.py" in [p for p, _ in texts]
+    assert [c for p, text in texts for c in house.complaints_of_lines(house.name_of(p), text, VENDOR, cure)] == []
+
+
+def test_every_vendor_is_looked_for() -> None:
+    folders = {path.parent.name for path in SOURCES if path.match("channels/*/__init__.py")}
+    assert folders == VENDORS.keys()
 
 
 # -- the rules themselves: each is broken here once ------------------------------------------------
@@ -81,6 +93,39 @@ def test_the_rule_of_sql(text: str, bad: bool) -> None:
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "raise NotImplementedError"])
 def test_the_rule_of_finishing(word: str) -> None:
     assert list(house.complaints_of_lines("a.py", f"# fine\n# {word}: more\n", UNFINISHED, "")) == [f"a.py:2: {word}; "]
+
+
+@pytest.mark.parametrize(
+    ("line", "bad"),
+    [
+        ('if channel == "wechat":', True),
+        ("# WeChat Pay answers late", True),
+        ("WECHATPAY2_SHA256", True),
+        ("https://qr.95516.com/1", True),
+        ("支付宝", True),
+        ('raise ValueError("pay again")', False),
+        ("channel.capabilities.closes", False),
+    ],
+)
+def test_the_rule_of_vendors(line: str, bad: bool) -> None:
+    assert bool(list(house.complaints_of_lines("a.py", line, VENDOR, ""))) is bad
+
+
+@pytest.mark.parametrize(
+    ("name", "knows"),
+    [
+        ("engine/step.py", False),
+        ("channels/texts.py", False),
+        ("cli/accounts.py", False),
+        ("testing/conformance/kit.py", False),
+        ("channels/registry.py", True),
+        ("channels/wechat/wire.py", True),
+        ("sandbox/alipay/api.py", True),
+        ("cli/demo/shop.py", True),
+    ],
+)
+def test_which_rooms_may_name_a_vendor(name: str, knows: bool) -> None:
+    assert house.knows_no_vendor(SRC / name) is not knows
 
 
 @pytest.mark.parametrize(

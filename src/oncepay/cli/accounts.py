@@ -21,7 +21,7 @@ def account() -> None:
 
 @account.command()
 @click.argument("account_id", metavar="ID")
-@click.option("--channel", default="", help="The channel: alipay, unionpay, wechat, or another that is installed.")
+@click.option("--channel", default="", help="The channel, by name; a wrong name is answered with all there are.")
 @click.option("--identity", multiple=True, metavar="NAME=VALUE", help="What the channel calls us; never changes.")
 @click.option("--setting", multiple=True, metavar="NAME=VALUE", help="What is not secret. Repeat base_urls for more.")
 @click.option("--setting-file", multiple=True, metavar="NAME=PATH", help="The same, from a file: a public key ...")
@@ -47,12 +47,12 @@ def add(
     payment.
 
     \b
-    oncepay account add wx-main --channel wechat --identity mchid=1900000001 --identity appid=wx8888888888888888 \\
-      --setting merchant_serial_no=5157F09EFDC096DE15EBE81A47057A72 \\
-      --setting public_key_id=PUB_KEY_ID_0119000000012024010100000001 --setting-file public_key_pem=pub_key.pem \\
-      --secret-file merchant_private_key_pem=apiclient_key.pem --secret-file apiv3_key=apiv3.key
+    oncepay account add main --channel CHANNEL --identity merchant=1900000001 --setting key_id=4711 \\
+      --setting-file public_key_pem=pub_key.pem --secret-file private_key_pem=key.pem
 
-    oncepay account add wx-sandbox --channel wechat --from-sandbox sandbox/sandbox.json
+    oncepay account add play --channel CHANNEL --from-sandbox sandbox/sandbox.json
+
+    What an account holds stands on the page of its channel.
     """
     if from_sandbox is not None:
         if identity or setting or setting_file or secret_file:

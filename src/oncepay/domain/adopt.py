@@ -10,7 +10,7 @@ import msgspec
 from oncepay.domain.attempt import Attempt, Direction, Fact, Status
 from oncepay.domain.change import Evidence, Hear, Said
 from oncepay.domain.desk import Desk, in_doubt, incoming, outgoing, reserved
-from oncepay.domain.ids import ID_LENGTH, out_number
+from oncepay.domain.ids import ID_LENGTH
 from oncepay.domain.payment import Origin, Refund, RefundStatus
 from oncepay.domain.settle import OUTSIDE_MARK, add_try, free_number
 
@@ -82,44 +82,49 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
         raise_wrong(desk, evidence, heard, wrong)
         return
     desk.evidence.append(evidence)
-    _record(desk, reversed_, evidence.number, evidence.minor, evidence)
+    _record(desk, reversed_, evidence.number, evidence.minor, trade_no=evidence.trade_no, moved_ms=evidence.channel_ms)
 
 
-def returned(desk: Desk, number: str, evidence: Evidence, heard: Hear) -> None:
-    """The channel says how much of an attempt's money went back in all. What none of our refunds accounts for went out
-    without us; one whose outcome is open accounts for its amount, and is asked about by itself."""
-    attempt = desk.payment.attempt(number)
-    said = evidence.returned_minor
-    if attempt is None or said is None or attempt.status is not Status.SUCCEEDED:
-        return
-    ours = outgoing(desk.payment, of=number)
-    went = {a.refund_no for a in ours if a.status is Status.SUCCEEDED}
-    missing = said - sum(a.minor for a in ours if a.status is Status.SUCCEEDED or not a.settled)
-    # what a person said was paid back outside is what the channel speaks of now
-    missing -= sum(
-        r.minor
-        for r in desk.payment.refunds
-        if r.of == number and r.status is RefundStatus.DONE and r.refund_no not in went
-    )
-    if missing <= 0:
+def say_returned(desk: Desk, number: str, evidence: Evidence, heard: Hear) -> None:
+    """The channel says how much of an attempt's money went back in all; the most that it ever said is kept."""
+    attempt, said = desk.payment.attempt(number), evidence.returned_minor
+    if attempt is None or said is None or said <= attempt.returned_minor or attempt.status is not Status.SUCCEEDED:
         return
     if said > attempt.minor:
         raise_wrong(desk, evidence, heard, f"{said} went back, of {attempt.minor}")
         return
+    desk.set_attempt(attempt, returned_minor=said)
     if evidence not in desk.evidence:
         desk.evidence.append(evidence)
-    _record(desk, attempt, out_number(desk.payment.id, OUTSIDE_MARK + number, said), missing, evidence)
 
 
-def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, evidence: Evidence) -> None:
-    """A refund that went out without us, done as soon as it is known. ``number``: the channel's, or one that says what
-    it is, so that hearing it again means the same. One that a person had recorded by its amount is that one."""
+def returned(desk: Desk, number: str, heard: Hear) -> None:
+    """What went back and none of our refunds accounts for went out without us. One whose outcome is open accounts for
+    its amount, and when it comes to nothing after all, does so no more; one that a person said was paid back outside is
+    what the channel speaks of now."""
+    attempt = desk.payment.attempt(number)
+    if attempt is None or not attempt.returned_minor:
+        return
+    ours = outgoing(desk.payment, of=number)
+    went = {a.refund_no for a in ours if a.status is Status.SUCCEEDED}
+    stated = [r for r in desk.payment.refunds if r.of == number and r.status is RefundStatus.DONE]
+    missing = attempt.returned_minor - sum(a.minor for a in ours if a.status is Status.SUCCEEDED or not a.settled)
+    missing -= sum(r.minor for r in stated if r.refund_no not in went)
+    if missing <= 0:
+        return
+    outs = (e.number for e in heard.evidence if e.direction is Direction.OUT)
+    named = next((out for out in outs if desk.payment.attempt(out) is None), "")
+    _record(desk, attempt, named or free_number(desk.payment, OUTSIDE_MARK + number), missing)
+
+
+def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, *, trade_no: str = "", moved_ms: int = 0) -> None:
+    """A refund that went out without us, done as soon as it is known. ``number``: the channel's, where it names one.
+    One that a person had recorded by its amount is that one."""
     now_ms = desk.now_ms
     stated = desk.payment.refund(OUTSIDE_MARK + reversed_.no)
     if stated is not None and (stated.minor != minor or outgoing(desk.payment, refund_no=stated.refund_no)):
         stated = None
     refund_no = stated.refund_no if stated is not None else OUTSIDE_MARK + number
-    out = evidence.direction is Direction.OUT  # then its number and times are the refund's own
     desk.add_attempt(
         Attempt(
             no=number,
@@ -133,8 +138,8 @@ def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, evidence: E
             of=reversed_.no,
             status=Status.SUCCEEDED,
             settled_ms=now_ms,
-            trade_no=evidence.trade_no if out else "",
-            moved_ms=(evidence.channel_ms if out else 0) or now_ms,
+            trade_no=trade_no,
+            moved_ms=moved_ms or now_ms,
         )
     )
     if stated is not None:

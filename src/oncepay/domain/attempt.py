@@ -109,7 +109,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     direction: Direction = Direction.IN
     channel: str
     account: str
-    method: str = ""  # in: native, jsapi ...
+    method: str = ""  # native, page, form ...; out: of the attempt that it reverses
     minor: int
     currency: str
     created_ms: int
@@ -136,6 +136,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     trade_no: str = ""  # the channel's own number
     moved_ms: int = 0  # when the money moved, by the channel's time
     asked_minor: int = 0  # what was asked for, where a person says that another amount moved: then that is ``minor``
+    returned_minor: int = 0  # in: the most that the channel ever said went back of it
     raised: bool = False  # its case "unsettled" is open; plan raises it once
 
     @property

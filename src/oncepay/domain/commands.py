@@ -26,13 +26,13 @@ def start(desk: Desk, asked: Start) -> None:
     if any(_is_same(a, asked, desk.now_ms) for a in open_ones if a not in stranded):
         return
     blocking = [a for a in open_ones if a not in stranded]
-    if blocking and not (asked.force and payment.unclosable == "switch"):
-        live = [a for a in blocking if not a.superseded_ms]
-        if not live:
-            raise _live_still(desk, blocking)
+    live = [a for a in blocking if not a.superseded_ms]
+    if live:  # also under force: nobody has tried to close these
         for attempt in live:
             desk.set_attempt(attempt, superseded_ms=desk.now_ms)
         return
+    if blocking and not (asked.force and payment.unclosable == "switch"):
+        raise _live_still(desk, blocking)
     for attempt in open_ones:
         if not attempt.superseded_ms:
             desk.set_attempt(attempt, superseded_ms=desk.now_ms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from oncepay.domain.adopt import adopt_in, adopt_out, raise_wrong, returned
+from oncepay.domain.adopt import adopt_in, adopt_out, raise_wrong, returned, say_returned
 from oncepay.domain.attempt import (
     Attempt,
     Call,
@@ -33,11 +33,12 @@ def hear(desk: Desk, heard: Hear) -> None:
     answered = desk.payment.attempt(heard.answers) if heard.answers else None
     if answered is not None and answered.until_ms and _is_answer(answered, heard):
         desk.set_attempt(answered, until_ms=0)
-    for evidence in heard.evidence:
-        if evidence.direction is Direction.IN:
-            _hear_in(desk, evidence, heard)
-        else:
-            _hear_out(desk, evidence, heard)
+    spoken_of = [
+        _hear_in(desk, evidence, heard) if evidence.direction is Direction.IN else _hear_out(desk, evidence, heard)
+        for evidence in heard.evidence
+    ]
+    for number in dict.fromkeys(spoken_of):
+        returned(desk, number, heard)  # only now: the message may name the very refund that accounts for it
     if heard.credential is not None and heard.answers:
         _take_credential(desk, heard.answers, heard.credential)
 
@@ -47,10 +48,11 @@ def _is_answer(attempt: Attempt, heard: Hear) -> bool:
     return all(evidence.call in {None, attempt.asked} for evidence in heard.evidence)
 
 
-def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> None:
+def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> str:
+    """The number of the attempt in that was spoken of, "" if of none."""
     attempt = desk.payment.attempt(evidence.number) or adopt_in(desk, evidence, heard)
     if attempt is None or _is_wrong(desk, attempt, evidence, heard):
-        return
+        return ""
     learned, fresh = _learn(desk, attempt, evidence, _countable_in(desk, attempt, evidence))
     if fresh and evidence.refunded and not any(r.of == attempt.no for r in desk.payment.refunds):
         desk.raise_case(
@@ -60,20 +62,21 @@ def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> None:
         )
     if learned.news and learned.status is Status.SUCCEEDED:
         money_in(desk, attempt.no)
-    returned(desk, attempt.no, evidence, heard)
+    say_returned(desk, attempt.no, evidence, heard)
+    return attempt.no
 
 
-def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> None:
+def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> str:
+    """The number of the attempt in that is reversed, "" if of none."""
     attempt = desk.payment.attempt(evidence.number) or adopt_out(desk, evidence, heard)
     if attempt is None or _is_wrong(desk, attempt, evidence, heard):
-        return
+        return ""
     learned, _ = _learn(desk, attempt, evidence, _said_of_attempt(attempt, evidence))
-    if not learned.news:
-        return
-    if learned.status is Status.SUCCEEDED:
+    if learned.news and learned.status is Status.SUCCEEDED:
         money_out(desk, attempt.no)
-    elif learned.status is Status.OVER:
+    elif learned.news and learned.status is Status.OVER:
         refund_over(desk, attempt.no)
+    return attempt.of
 
 
 def _said_of_attempt(attempt: Attempt, evidence: Evidence) -> Fact:

@@ -187,6 +187,7 @@ def add_try(desk: Desk, refund_no: str, number: str, *, until_ms: int = 0) -> At
             direction=Direction.OUT,
             channel=reversed_.channel,
             account=reversed_.account,
+            method=reversed_.method,
             minor=refund.minor,
             currency=reversed_.currency,
             created_ms=desk.now_ms,

@@ -34,7 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int = 30_000
     call_margin_ms: int = 2_000  # past a call's own deadline, before another may be made in its stead
     start_budget_ms: int = 9_000  # how long an API call works on an attempt before it answers "not known yet"
-    raw_days: int = 400  # raw bytes of messages are kept at least this long; WeChat refunds go back 365 days
+    raw_days: int = 400  # raw bytes of messages are kept at least this long; channels take refunds for a year
     fresh_gap_ms: int = 2_000  # a payment is asked afresh at most this often
 
 

@@ -15,9 +15,8 @@ from oncepay.domain.decide import decide
 from oncepay.domain.desk import end_ms, unsettled
 from oncepay.domain.fingerprint import check_same_payment, same_attempt
 from oncepay.domain.payment import Payment, PaymentStatus
-from oncepay.domain.plan import plan
 from oncepay.engine.core import GUARD_TRIES, Engine, Extras, apply
-from oncepay.engine.step import do, paused_until_ms, run_due, take
+from oncepay.engine.step import do, next_step, paused_until_ms, run_due, take
 from oncepay.ports import Account, App
 
 SUBJECT_BYTES_MAX: Final = 127 * 3
@@ -180,8 +179,8 @@ async def start(engine: Engine, payment: Payment, new: NewAttempt) -> Shown:
         if change is None:
             return await _until_shown(engine, payment, asked, end)
         bodies = await engine.commit(change, before=payment, extras=_extras(new))
-        if bodies is None:
-            payment = await engine.load(payment.id)
+        if bodies is None:  # what is live now may be another's, and nobody has tried to close that
+            payment, following = await engine.load(payment.id), True
             continue
         payment = change.payment
         live = _live(payment, asked)
@@ -210,7 +209,7 @@ def _may_settle(engine: Engine, payment: Payment, until_ms: int) -> bool:
     left = unsettled(payment)
     if not left or now_ms >= until_ms:
         return False
-    step = plan(payment, engine.policy, now_ms)
+    step = next_step(engine, payment, now_ms)
     return any(a.until_ms > now_ms for a in left) or (step is not None and step.at_ms < until_ms)
 
 

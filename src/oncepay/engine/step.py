@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Status
 from oncepay.domain.change import Begin, Fault, Hear, Step, StepKind, Tick
 from oncepay.domain.decide import decide
 from oncepay.domain.payment import Payment
-from oncepay.domain.plan import plan
+from oncepay.domain.plan import plan, steps
 from oncepay.engine.core import Engine, apply, log
 from oncepay.engine.keys import refresh_keys
 from oncepay.engine.metrics import CALLS, WORK, labelled
@@ -24,7 +26,7 @@ async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms:
     end_ms = engine.clock.now_ms() + budget_ms
     while True:
         now_ms = engine.clock.now_ms()
-        step = plan(payment, engine.policy, now_ms)
+        step = next_step(engine, payment, now_ms)
         if step is None or now_ms >= end_ms:
             return payment
         if step.at_ms > now_ms:
@@ -33,8 +35,6 @@ async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms:
             await engine.hub.wait(payment.id, engine.clock.sleep((step.at_ms - now_ms) / 1000))
             payment = await engine.load(payment.id)
             continue
-        if paused_until_ms(engine, account_of(payment, step), step.kind) > now_ms:
-            return payment
         payment = await take(engine, payment, step)
 
 
@@ -159,6 +159,19 @@ def paused_until_ms(engine: Engine, account: str, kind: StepKind) -> int:
     """Until when steps of a kind wait on an account; 0 if they do not."""
     faults = {StepKind.PREPAY: (Fault.ACCOUNT,), StepKind.REFUND: (Fault.ACCOUNT, Fault.BALANCE)}.get(kind, ())
     return max((engine.paused.get((account, fault), (0, 0))[0] for fault in faults), default=0)
+
+
+def next_step(engine: Engine, payment: Payment, now_ms: int) -> Step | None:
+    """As ``plan``, but what waits for its account is not due before that, and holds up nothing else: a refund without
+    a balance must not keep us from a page that somebody is about to pay."""
+    if not engine.paused:
+        return plan(payment, engine.policy, now_ms)
+    planned = (
+        (max(step.at_ms, paused_until_ms(engine, account_of(payment, step), step.kind)), step)
+        for step in steps(payment, engine.policy, now_ms)
+    )
+    at_ms, step = min(planned, key=lambda pair: pair[0], default=(0, None))
+    return msgspec.structs.replace(step, at_ms=at_ms) if step else None
 
 
 # -- asking afresh -----------------------------------------------------------------------------------------------

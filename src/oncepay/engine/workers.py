@@ -8,12 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from oncepay.domain.errors import OncepayError, Unavailable
-from oncepay.domain.plan import plan
 from oncepay.engine.core import Engine, log, month_of
 from oncepay.engine.deliver import Deliverer
 from oncepay.engine.intake import back_off, take_in_kept
 from oncepay.engine.metrics import POISONED
-from oncepay.engine.step import account_of, paused_until_ms, run_due
+from oncepay.engine.step import next_step, run_due
 from oncepay.ports import Due, UnappliedRow
 
 CLAIM_MAX: Final = 200
@@ -64,10 +63,8 @@ async def _bring_on(engine: Engine, due: Due, kept: list[UnappliedRow]) -> None:
 async def _give_back(engine: Engine, due: Due) -> None:
     """Nothing was done: another road was faster, or the account is paused."""
     now_ms = engine.clock.now_ms()
-    step = plan(due.payment, engine.policy, now_ms)
+    step = next_step(engine, due.payment, now_ms)
     at_ms = step.at_ms if step else None
-    if step is not None:
-        at_ms = max(step.at_ms, paused_until_ms(engine, account_of(due.payment, step), step.kind))
     if at_ms is None or at_ms > now_ms:
         await engine.ledger.postpone(due.payment.id, due.lease_until_ms, at_ms)
 

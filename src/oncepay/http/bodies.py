@@ -48,7 +48,7 @@ class NewAttempt(Strict):
     """How it is to be paid. The same again is the same attempt; anything else is a switch: the earlier attempt is
     closed at its channel first."""
 
-    channel: Annotated[Word, Meta(description="wechat")]
+    channel: Annotated[Word, Meta(description="Of those that this centre has.")]
     method: Annotated[Word, Meta(description="Of the channel: native, jsapi, h5, app ...")]
     account: Annotated[str, Meta(max_length=64, description="May be left out where the channel has just one.")] = ""
     payer: Annotated[

@@ -48,7 +48,7 @@ NAMES: Final = {
     "delivery": ("dlv_ and the delivery's id.", "dlv_0123456789ABCDEFGHJKMNPQRS_1_0123456789abcdef"),
     "endpoint": ("The endpoint's id.", "0123456789abcdef"),
     "case": ("case_ and the case's id.", "case_0123456789ABCDEFGHJKMNPQRS"),
-    "channel": ("The channel that tells.", "wechat"),
+    "channel": ("The channel that tells.", "a-channel"),
     "account": ("The account that it tells about.", "main"),
 }
 INTRODUCTION: Final = """\

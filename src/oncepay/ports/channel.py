@@ -16,7 +16,7 @@ from oncepay.ports.transport import Answer, Request
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One merchant identity at one channel, opened: ``identity`` never changes, ``secrets`` do.
 
-    ``identity``: what the channel calls us (wechat: mchid, appid). ``settings``: base URLs, key ids, public keys.
+    ``identity``: what the channel calls us, as a merchant's number. ``settings``: base URLs, key ids, public keys.
     ``secrets``: unsealed. ``revision`` goes up with each change, so that parsed keys can be kept by (id, revision).
     """
 

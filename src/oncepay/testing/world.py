@@ -22,9 +22,9 @@ CAPABILITIES: Final = Capabilities(
     refund_query_at_ms=(2 * S, 1 * H, 2 * DAY, 9 * DAY),
     refund_retry_at_ms=(1 * H, 6 * H),
 )
-# How the first attempt comes about. ``call``: as WeChat Pay's codes. ``page``: without asking the channel, which knows
-# of it when a payer opens it, as Alipay's. ``form``: the same at a channel that cannot close, as UnionPay's. ``once``:
-# its code is told once. The second attempt is always by a call, at a channel that closes.
+# How the first attempt comes about. ``call``: its code comes by a call, again and again. ``page``: without asking the
+# channel, which knows of it when a payer opens it. ``form``: the same at a channel that cannot close. ``once``: its
+# code is told once. The second attempt is always by a call, at a channel that closes.
 _WITHOUT_CALL: Final = {"a": Method(credential="url", made_by_call=False), "b": Method(credential="qr")}
 _TOLD_ONCE: Final = {"a": Method(credential="qr", renewable=False), "b": Method(credential="qr")}
 WAYS: Final = {

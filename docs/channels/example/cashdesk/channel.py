@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from cashdesk.wire import Back, Genuine, Order, Problem, signature, verified
+from cashdesk.wire import Back, Genuine, Order, Problem, decode, signature, verified
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Reason, Road
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
 from oncepay.domain.change import Credential, Evidence, Fault
@@ -33,14 +33,24 @@ CAPABILITIES: Final = Capabilities(
 
 ORDER_STATES: Final = {"open": Fact.PENDING, "paid": Fact.MOVED, "closed": Fact.OVER}
 BACK_STATES: Final = {"taken": Fact.PENDING, "done": Fact.MOVED, "refused": Fact.OVER}
-# What a refusal says of the attempt; a word that is not here says nothing.
+
+
+class Verdict(NamedTuple):
+    """What a refusal says of the attempt that was spoken of, and what is at fault if that is not it."""
+
+    fact: Fact
+    fault: Fault = Fault.NONE
+
+
+SILENCE: Final = Verdict(Fact.SILENT)
+# A refusal that is not here says nothing of the attempt: it is asked about.
 ERRORS: Final = {
-    "no_such_order": (Fact.ABSENT, Fault.NONE),
-    "no_such_refund": (Fact.ABSENT, Fault.NONE),
-    "order_invalid": (Fact.OVER, Fault.NONE),
-    "merchant_blocked": (Fact.SILENT, Fault.ACCOUNT),
-    "till_empty": (Fact.SILENT, Fault.BALANCE),
-    "too_busy": (Fact.SILENT, Fault.MOMENT),
+    "no_such_order": Verdict(Fact.ABSENT),
+    "no_such_refund": Verdict(Fact.ABSENT),
+    "order_invalid": Verdict(Fact.OVER),
+    "merchant_blocked": Verdict(Fact.SILENT, Fault.ACCOUNT),
+    "till_empty": Verdict(Fact.SILENT, Fault.BALANCE),
+    "too_busy": Verdict(Fact.SILENT, Fault.MOMENT),
 }
 QUESTIONS: Final = frozenset({Call.QUERY, Call.QUERY_REFUND})
 WORDS_MAX: Final = 200
@@ -124,38 +134,18 @@ class CashDesk:
 
     def read(self, call: Call, answer: Answer, attempt: Attempt, account: Account, *, now_ms: int, nonce: str) -> Read:
         """What an answer says of the attempt. Whatever cannot be read is silence, never a refusal."""
-        silent = Evidence(
-            number=attempt.no, fact=Fact.SILENT, road=_road(call), direction=attempt.direction, call=call, of=attempt.of
-        )
         if not isinstance(answer, Answered):
-            return Read(evidence=(_with(silent, words=answer.why),))
-        told = verified(
-            answer.headers, str(answer.status), answer.body, account.secrets.get("secret", ""), now_ms=now_ms
-        )
+            return _said(call, attempt, SILENCE, answer.why)
+        secret = account.secrets["secret"]
+        told = verified(answer.headers, str(answer.status), answer.body, secret, now_ms=now_ms)
         if not isinstance(told, Genuine):
-            return Read(evidence=(_with(silent, words=f"{answer.status}: {told}"),))
+            return _said(call, attempt, SILENCE, f"{answer.status}: {told}")
         try:
             if answer.status == 200:
                 return _done(call, told, attempt, account)
-            problem = msgspec.json.decode(told.body, type=Problem)
-        except (ValueError, RecursionError) as error:
-            return Read(evidence=(_with(silent, words=f"unreadable: {error}", said_ms=told.said_ms),))
-        fact, fault = (
-            ERRORS.get(problem.error, (Fact.SILENT, Fault.NONE)) if answer.status < 500 else (Fact.SILENT, Fault.NONE)
-        )
-        return Read(
-            evidence=(
-                _with(
-                    silent,
-                    fact=fact,
-                    fault=fault,
-                    reason=Reason.REFUSED if fact is Fact.OVER else Reason.NONE,
-                    words=problem.error,
-                    wrong=_differs(number=(problem.number, attempt.no)) if fact is not Fact.SILENT else "",
-                    said_ms=told.said_ms,
-                ),
-            )
-        )
+            return _refused(call, told, attempt, answer.status)
+        except ValueError as error:
+            return _said(call, attempt, SILENCE, f"unreadable: {error}")
 
     def read_notification(
         self, headers: Mapping[str, str], body: bytes, account: Account, *, now_ms: int
@@ -168,8 +158,8 @@ class CashDesk:
         if not isinstance(told, Genuine):
             return Refused(why=told)
         try:
-            order = msgspec.json.decode(told.body, type=Order)
-        except (ValueError, RecursionError) as error:
+            order = decode(told, Order)
+        except ValueError as error:
             return Refused(why=f"signed, and unreadable: {error}")
         return Notice(numbers=(order.number,), evidence=(_of_order(order, told, order.number, account, call=None),))
 
@@ -188,11 +178,36 @@ class CashDesk:
         return None
 
 
+def _said(call: Call, attempt: Attempt, verdict: Verdict, words: str, *, wrong: str = "") -> Read:
+    """A fact that is not about money: most often that there is none."""
+    evidence = Evidence(
+        number=attempt.no,
+        fact=verdict.fact,
+        road=_road(call),
+        direction=attempt.direction,
+        call=call,
+        reason=Reason.REFUSED if verdict.fact is Fact.OVER else Reason.NONE,
+        words=words[:WORDS_MAX],
+        fault=verdict.fault,
+        wrong=wrong,
+        of=attempt.of,
+    )
+    return Read(evidence=(evidence,))
+
+
+def _refused(call: Call, told: Genuine, attempt: Attempt, status: int) -> Read:
+    """A refusal is said of the call; of the attempt only what stands in ``ERRORS``. Raises ValueError."""
+    problem = decode(told, Problem)
+    verdict = ERRORS.get(problem.error, SILENCE) if status < 500 else SILENCE
+    wrong = _differs(number=(problem.number, attempt.no)) if verdict.fact is not Fact.SILENT else ""
+    return _said(call, attempt, verdict, problem.error, wrong=wrong)
+
+
 def _done(call: Call, told: Genuine, attempt: Attempt, account: Account) -> Read:
     """Raises ValueError for what is no order or refund, or brings no code where there must be one."""
     if call in {Call.REFUND, Call.QUERY_REFUND}:
-        return Read(evidence=(_of_back(msgspec.json.decode(told.body, type=Back), told, attempt, account, call),))
-    order = msgspec.json.decode(told.body, type=Order)
+        return Read(evidence=(_of_back(decode(told, Back), told, attempt, account, call),))
+    order = decode(told, Order)
     evidence = _of_order(order, told, attempt.no, account, call)
     if call is not Call.PREPAY or evidence.fact is not Fact.PENDING or evidence.wrong:
         return Read(evidence=(evidence,))
@@ -212,11 +227,11 @@ def _of_order(order: Order, told: Genuine, number: str, account: Account, call: 
         road=_road(call),
         call=call,
         reason=Reason.CLOSED if fact is Fact.OVER else Reason.NONE,
-        words=order.state[:WORDS_MAX],
+        words=order.state,
         minor=order.minor if moved else None,
         currency=order.currency if moved else None,
         wrong=_differs(number=(order.number, number), merchant=(order.merchant, account.identity["merchant"])),
-        trade_no=order.receipt,
+        trade_no=order.receipt or "",
         channel_ms=order.paid_ms,
         said_ms=told.said_ms,
     )
@@ -231,7 +246,7 @@ def _of_back(back: Back, told: Genuine, attempt: Attempt, account: Account, call
         direction=Direction.OUT,
         call=call,
         reason=Reason.REFUSED if fact is Fact.OVER else Reason.NONE,
-        words=back.state[:WORDS_MAX],
+        words=back.state,
         minor=back.minor,
         currency=back.currency,
         wrong=_differs(
@@ -253,7 +268,3 @@ def _road(call: Call | None) -> Road:
     if call is None:
         return Road.NOTIFICATION
     return Road.QUERY if call in QUESTIONS else Road.REPLY
-
-
-def _with(evidence: Evidence, **fields: Any) -> Evidence:
-    return msgspec.structs.replace(evidence, **fields)

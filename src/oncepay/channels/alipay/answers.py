@@ -69,20 +69,20 @@ def read(told: Genuine | Doubt | Said, asked: Asked) -> Read:
     """Never raises for what the answer holds."""
     if isinstance(told, Said):
         return Read(evidence=(_silent(asked, unsigned(told.code), _words(told)),))
-    refresh = bool(told.unheld and asked.opened.roots)  # without roots there is nothing to fetch
     if isinstance(told, Doubt):
+        refresh = bool(told.unheld and asked.opened.roots)  # without roots there is nothing to fetch
         return Read(evidence=(_silent(asked, ASK, told.why),), refresh=refresh)
     try:
         said = decode(told.text, Said)
         if said.code == DONE:
-            return msgspec.structs.replace(_READERS[asked.call](told.text, asked), refresh=refresh)
+            return _READERS[asked.call](told.text, asked)
     except ValueError as error:
-        return Read(evidence=(_silent(asked, ASK, f"unreadable: {error}"),), refresh=refresh)
+        return Read(evidence=(_silent(asked, ASK, f"unreadable: {error}"),))
     found = verdict(asked.call, said.code, said.sub_code)
     wrong = ""
-    if found is ABSENT and said.out_trade_no:
+    if found.fact is not Fact.SILENT and said.out_trade_no:
         wrong = differing(out_trade_no=(said.out_trade_no, _trade(asked)))
-    return Read(evidence=(_silent(asked, found, _words(said), wrong=wrong),), refresh=refresh)
+    return Read(evidence=(_silent(asked, found, _words(said), wrong=wrong),))
 
 
 def _trade(asked: Asked) -> str:
@@ -113,6 +113,9 @@ def _silent(asked: Asked, found: Verdict, words: str, *, wrong: str = "", trade_
     )
 
 
+_THERE: Final = Verdict(Fact.PENDING)
+_CLOSED: Final = Verdict(Fact.OVER, Reason.CLOSED)
+
 # -- what was done ---------------------------------------------------------------------------------------------------
 
 
@@ -122,7 +125,7 @@ def _prepaid(text: bytes, asked: Asked) -> Read:
     if not prepaid.qr_code:
         raise ValueError("the code is missing")
     made = None if wrong else scanned(prepaid.qr_code, asked.attempt, now_ms=asked.now_ms)
-    return Read(evidence=(_silent(asked, Verdict(Fact.PENDING), "", wrong=wrong),), credential=made)
+    return Read(evidence=(_silent(asked, _THERE, "", wrong=wrong),), credential=made)
 
 
 def _queried(text: bytes, asked: Asked) -> Read:
@@ -142,9 +145,6 @@ def _closed(text: bytes, asked: Asked) -> Read:
     closed = decode(text, Closed)
     wrong = differing(out_trade_no=(closed.out_trade_no, asked.attempt.no))
     return Read(evidence=(_silent(asked, _CLOSED, "", wrong=wrong, trade_no=closed.trade_no),))
-
-
-_CLOSED: Final = Verdict(Fact.OVER, Reason.CLOSED)
 
 
 def _cancelled(text: bytes, asked: Asked) -> Read:
@@ -174,16 +174,16 @@ def _cancelled(text: bytes, asked: Asked) -> Read:
 
 
 def _refunded(text: bytes, asked: Asked) -> Read:
-    """``fund_change=Y``: this call moved what it asked for. Anything else moved nothing now, most often since an
-    earlier call did: the query says which."""
+    """``fund_change=Y``: the refund is there. The answer names neither its number nor, of a second one, its amount:
+    that it was this refund, and all of it, its query says. Anything else moved nothing now, most often since an earlier
+    call did, or nothing at all: then the query finds it, or the same number is sent again."""
     refund, attempt = decode(text, Refunded), asked.attempt
     wrong = differing(out_trade_no=(refund.out_trade_no, attempt.of))
     if refund.fund_change != "Y":
         return Read(evidence=(_silent(asked, ASK, f"fund_change={refund.fund_change}", wrong=wrong),))
-    back = minor_of(refund.refund_fee)
-    if not wrong and back < attempt.minor:
+    if not wrong and (back := minor_of(refund.refund_fee)) < attempt.minor:
         wrong = f"refund_fee, all that went back, is {back}, less than the {attempt.minor} of this refund"
-    return Read(evidence=(_went_back(asked, refund, attempt.minor, wrong),))
+    return Read(evidence=(_silent(asked, _THERE, "", wrong=wrong, trade_no=refund.trade_no),))
 
 
 def _refund_queried(text: bytes, asked: Asked) -> Read:
@@ -198,13 +198,15 @@ def _refund_queried(text: bytes, asked: Asked) -> Read:
         return Read(evidence=(_silent(asked, ASK, refund.refund_status, wrong=wrong),))
     if not (refund.out_trade_no and refund.out_request_no):
         raise ValueError("it does not say which refund")
-    return Read(evidence=(_went_back(asked, refund, minor_of(refund.refund_amount), wrong),))
-
-
-def _went_back(asked: Asked, refund: Refunded | RefundQueried, minor: int, wrong: str) -> Evidence:
     channel_ms, day = read_time(refund.gmt_refund_pay)
-    moved = _silent(asked, Verdict(Fact.MOVED), "", wrong=wrong, trade_no=refund.trade_no)
-    return msgspec.structs.replace(moved, minor=minor, currency=CNY, channel_ms=channel_ms, channel_day=day)
+    evidence = msgspec.structs.replace(
+        _silent(asked, Verdict(Fact.MOVED), "", wrong=wrong, trade_no=refund.trade_no),
+        minor=minor_of(refund.refund_amount),
+        currency=CNY,
+        channel_ms=channel_ms,
+        channel_day=day,
+    )
+    return Read(evidence=(evidence,))
 
 
 _READERS: Final[dict[Call, Callable[[bytes, Asked], Read]]] = {

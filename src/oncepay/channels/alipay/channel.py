@@ -9,10 +9,10 @@ from oncepay.channels.accounts import Accounts
 from oncepay.channels.alipay import answers, certificates, credentials, notifications, requests
 from oncepay.channels.alipay import options as vendor
 from oncepay.channels.alipay.accounts import open_account
-from oncepay.channels.alipay.keys import Doubt, Genuine
+from oncepay.channels.alipay.keys import Doubt
 from oncepay.channels.texts import CNY
 from oncepay.domain.attempt import Attempt, Call
-from oncepay.domain.capabilities import DAY, MIN, REFUND_QUERY_AT_MS, Capabilities, Method, S
+from oncepay.domain.capabilities import DAY, MIN, REFUND_QUERY_AT_MS, Capabilities, H, Method, S
 from oncepay.domain.change import Credential
 from oncepay.domain.errors import Invalid, MethodUnknown
 from oncepay.ports import Account, Acknowledgement, Answer, Draft, Notice, Read, Refused, Request
@@ -34,11 +34,18 @@ CAPABILITIES: Final = Capabilities(
     absent_margin_ms=5 * MIN,
     expiry_min_ms=1 * MIN,
     expiry_max_ms=15 * DAY,
+    # A page that is never opened is absent to the end, and so is a code that nobody scans. With the call that made it,
+    # the look at the end, two that settle what is absent and one more later: 16 calls at most. The looks at an hour and
+    # later are for payments whose notices were all lost: Alipay sends them for 25 hours.
+    query_at_ms=(
+        10 * S, 20 * S, 30 * S, 1 * MIN, 2 * MIN, 4 * MIN, 8 * MIN, 15 * MIN, 1 * H, 26 * H, 6 * DAY,
+    ),
+    again_at_ms=(1 * H,),  # nobody can pay after time_expire
     refund_query_at_ms=tuple(at_ms for at_ms in REFUND_QUERY_AT_MS if at_ms >= 10 * S),
     refund_spacing_ms=3 * S,
     refund_count=50,  # the vendor publishes none; each is a number in the payment
     refund_window_ms=REFUND_WINDOW_MS,
-)
+)  # fmt: skip
 
 
 class Alipay:
@@ -101,7 +108,7 @@ class Alipay:
         opened = self._accounts.open(account)
         asked = answers.Asked(call=call, attempt=attempt, opened=opened, now_ms=now_ms)
         told = answers.believe(answer, asked)
-        if isinstance(told, Genuine | Doubt) and told.unheld and opened.roots:
+        if isinstance(told, Doubt) and told.unheld and opened.roots:
             self._unheld[account.id] = told.unheld
         return answers.read(told, asked)
 

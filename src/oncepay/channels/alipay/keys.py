@@ -1,8 +1,8 @@
 """Signatures of Alipay's: who is believed. Only ``verify`` makes a ``Genuine``, and of an answer or a notification
 nothing else is ever read, so that no road leads around the signature.
 
-Every key that an account holds is trusted, so whichever fits will do; the serial number that a message names only says
-which to try first, and that another is to be fetched when we do not hold it.
+Every key that an account holds is trusted, so whichever fits will do. The serial number that a message names is not
+signed: it only says which key to try first, and which is to be fetched when none that we hold fits.
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ class Verifier(NamedTuple):
 
 
 class Genuine(msgspec.Struct, frozen=True):
-    """A text that the vendor signed. ``unheld``: the serial number that it names and we do not hold."""
+    """A text that the vendor signed."""
 
     text: bytes
-    unheld: str = ""
 
 
 class Doubt(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a message is not believed."""
+    """Why a message is not believed. ``unheld``: the serial number that it names and we do not hold."""
 
     why: str
     unheld: str = ""
@@ -53,7 +52,7 @@ def verify(
     tried = sorted(held, key=lambda name: name != serial)
     for text in texts:
         if any(fits(held[name].key, raw, text) for name in tried):
-            return Genuine(text, unheld)
+            return Genuine(text)
     if unheld:
         return Doubt(why=f"signed with a certificate that the account does not hold: {serial[:64]!r}", unheld=unheld)
     return Doubt(why="the signature does not fit")

@@ -15,7 +15,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from oncepay.channels.alipay.facts import of_trade
 from oncepay.channels.alipay.keys import SIGN_TYPE, Doubt, verify
 from oncepay.channels.alipay.opened import Opened
-from oncepay.channels.alipay.wire import NO, Trade
+from oncepay.channels.alipay.wire import NO, TRADE_NO, Trade
 from oncepay.channels.texts import differing, printable, read_time
 from oncepay.domain.attempt import Direction, Fact, Road
 from oncepay.domain.change import Evidence
@@ -49,16 +49,17 @@ def read(body: bytes, opened: Opened, *, now_ms: int) -> Notice | Refused:
 def fields(body: bytes) -> dict[bytes, bytes]:
     """A form, decoded once. Raises ValueError for what is malformed, and for a name that stands twice: two readers must
     not see two different messages."""
+    if _BROKEN.search(body):
+        raise ValueError("a percent sign without two digits")
     found: dict[bytes, bytes] = {}
-    for pair in body.split(b"&"):
-        if _BROKEN.search(pair):
-            raise ValueError("a percent sign without two digits")
-        name, equals, value = (unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"="))
+    for pair in body.replace(b"+", b" ").split(b"&"):
+        raw_name, equals, value = pair.partition(b"=")
+        name = unquote_to_bytes(raw_name)
         if not (name and equals):
             raise ValueError("it is no form")
         if name in found:
             raise ValueError(f"the field {name.decode(errors='replace')[:64]!r} stands twice")
-        found[name] = value
+        found[name] = unquote_to_bytes(value)
     return found
 
 
@@ -84,6 +85,8 @@ def _notice(form: Mapping[bytes, bytes], opened: Opened) -> Notice | Refused:
     number = trade.out_trade_no
     if not NO.fullmatch(number):
         raise ValueError(f"out_trade_no is {number[:64]!r}")
+    if not TRADE_NO.fullmatch(trade.trade_no):
+        raise ValueError(f"trade_no is {trade.trade_no[:64]!r}")
     wrong = differing(
         app_id=(_text(form, "app_id"), opened.app_id),
         seller_id=(_text(form, "seller_id"), opened.seller_id),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,11 @@ NO: Final = re.compile(r"[0-9A-Za-z_|*@.:-]{1,64}", re.ASCII)
 ERROR: Final = "error_response"
 
 _YUAN: Final = re.compile(r"([0-9]{1,13})(?:\.([0-9]{1,2}))?", re.ASCII)
+
+
+# The vendor's own number: 28 digits today. It is stored and looked for, so it holds nothing strange.
+TRADE_NO: Final = re.compile(r"[0-9A-Za-z]{0,64}", re.ASCII)
+TradeNo = Annotated[str, msgspec.Meta(pattern=rf"^{TRADE_NO.pattern}\Z")]
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -46,7 +51,7 @@ class Trade(msgspec.Struct, frozen=True):
     all that went back so far)."""
 
     out_trade_no: str = ""
-    trade_no: str = ""
+    trade_no: TradeNo = ""
     trade_status: str = ""
     total_amount: str = ""
     send_pay_date: str = ""
@@ -66,7 +71,7 @@ class Closed(msgspec.Struct, frozen=True):
     """The answer to a close, and to a cancel: ``action`` is close, refund, or nothing where no trade was found."""
 
     out_trade_no: str = ""
-    trade_no: str = ""
+    trade_no: TradeNo = ""
     action: str = ""
     retry_flag: str = ""
 
@@ -75,10 +80,9 @@ class Refunded(msgspec.Struct, frozen=True):
     """The answer to a refund. ``refund_fee``: all that went back of the trade so far, this one included."""
 
     out_trade_no: str
-    trade_no: str = ""
+    trade_no: TradeNo = ""
     fund_change: str = ""
     refund_fee: str = ""
-    gmt_refund_pay: str = ""
 
 
 class RefundQueried(msgspec.Struct, frozen=True):
@@ -86,7 +90,7 @@ class RefundQueried(msgspec.Struct, frozen=True):
 
     out_trade_no: str = ""
     out_request_no: str = ""
-    trade_no: str = ""
+    trade_no: TradeNo = ""
     refund_status: str = ""
     refund_amount: str = ""
     gmt_refund_pay: str = ""

@@ -54,7 +54,7 @@ def read(answer: Answer, asked: Asked) -> Read:
         return _silent(asked, ASK, f"unreadable: {error}")
     genuine = verify(fields, asked.opened.chain, now_ms=asked.now_ms)
     if isinstance(genuine, Doubt):
-        says = words(fields.get("respCode", "?"), fields.get("respMsg", ""))
+        says = f"{fields.get('respCode')} {fields.get('respMsg')}"  # for people: it may well say what is wrong
         return _silent(asked, ASK, f"not believed: {genuine.why} ({says})")
     try:
         return _said(genuine.fields, asked)

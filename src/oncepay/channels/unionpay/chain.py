@@ -68,26 +68,28 @@ def parsed(pem: str) -> list[x509.Certificate]:
 
 
 class Chain:
-    """Those who may issue UnionPay's certificate, and the ones that were believed before. A certificate is parsed once
-    for its text; whether it is valid is looked at each time. Only believed ones are kept: strangers cannot fill it."""
+    """Those who may issue UnionPay's certificate, and the ones that it signed with before. A certificate is parsed once
+    for its text; whether it is valid is looked at each time. Kept is only what came with a signature that fits, so that
+    strangers, who can write UnionPay's certificate in many ways, push nothing out."""
 
     def __init__(self, above: tuple[Authority, ...], companies: frozenset[str]) -> None:
         self._above = above
         self._companies = companies
         self._kept: dict[str, Believed] = {}
 
-    def key(self, pem: str, *, now_ms: int) -> RSAPublicKey:
-        """The key of UnionPay's certificate. ``pem``: as it stands in the message. Raises ValueError saying why it is
-        not believed."""
-        believed = self._kept.get(pem)
-        if believed is None:
-            believed = self._look(pem)
+    def believed(self, pem: str, *, now_ms: int) -> Believed:
+        """UnionPay's certificate. ``pem``: as it stands in the message. Raises ValueError saying why it is none."""
+        believed = self._kept.get(pem) or self._look(pem)
+        if not believed.from_ms <= now_ms <= believed.until_ms:
+            raise ValueError("its certificate, or one above it, is not valid now")
+        return believed
+
+    def keep(self, pem: str, believed: Believed) -> None:
+        """Remember it: it came with a signature that fits."""
+        if pem not in self._kept:
             if len(self._kept) >= KEPT_MAX:
                 self._kept.pop(next(iter(self._kept)), None)
             self._kept[pem] = believed
-        if not believed.from_ms <= now_ms <= believed.until_ms:
-            raise ValueError("its certificate, or one above it, is not valid now")
-        return believed.key
 
     def _look(self, pem: str) -> Believed:
         try:

@@ -21,9 +21,8 @@ IN_PROGRESS: Final = frozenset({"03", "04", "05"})
 NOT_FOUND: Final = "34"
 DEBITED_LATE: Final = "42"  # debited past the time allowed; UnionPay sends it back by itself
 
-
-# REFUSED: it would not be better tomorrow
-FAILED: Final = Verdict(Fact.OVER, Reason.CLOSED)  # it came to nothing; another number may fare better later
+# What is REFUSED would be refused tomorrow. What has FAILED came to nothing, and another number may fare better later.
+FAILED: Final = Verdict(Fact.OVER, Reason.CLOSED)
 PENDING: Final = Verdict(Fact.PENDING)
 MOVED: Final = Verdict(Fact.MOVED)
 # The money is back already, by a number that is not this one: somebody else gave it back. This number is asked about,

@@ -58,10 +58,12 @@ def verify(fields: Mapping[str, str], chain: Chain, *, now_ms: int) -> Genuine |
         signature = rsa.read_signature(fields[SIGNATURE])
     except ValueError as error:
         return Doubt(f"the signature {error}")
+    pem = fields.get("signPubKeyCert", "")
     try:
-        key = chain.key(fields.get("signPubKeyCert", ""), now_ms=now_ms)
+        believed = chain.believed(pem, now_ms=now_ms)
     except ValueError as error:
         return Doubt(str(error))
-    if not rsa.fits(key, signature, digest(fields)):
+    if not rsa.fits(believed.key, signature, digest(fields)):
         return Doubt("the signature does not fit")
+    chain.keep(pem, believed)
     return Genuine(fields)

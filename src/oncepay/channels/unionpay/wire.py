@@ -23,10 +23,15 @@ from oncepay.domain.money import MINOR_MAX
 CODE_OF_CNY: Final = "156"  # ISO 4217, numeric
 
 # Possessive throughout: a bracket that is never closed must not be tried in a thousand ways.
-_FIELD: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*+)=((?:[^&{\[]++|\{[^}]*+\}|\[[^\]]*+\])*+)(?:&(?!\Z)|\Z)", re.ASCII)
+_NAMED: Final = r"[A-Za-z][A-Za-z0-9_]*+"
+_SAID: Final = r"(?:[^&{\[]++|\{[^}]*+\}|\[[^\]]*+\])*+"
+_FIELD: Final = re.compile(rf"({_NAMED})=({_SAID})(?:&(?!\Z)|\Z)", re.ASCII)
+_NAME: Final = re.compile(_NAMED, re.ASCII)
+_VALUE: Final = re.compile(_SAID)
 _BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NUMBER: Final = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
 _AMOUNT: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+_CURRENCY: Final = re.compile(r"[0-9A-Z]{3}", re.ASCII)
 _TIME: Final = re.compile(r"[0-9]{14}", re.ASCII)
 _TIME_OF_YEAR: Final = re.compile(r"[0-9]{4}(?:[0-9]{6})?", re.ASCII)
 
@@ -63,7 +68,7 @@ def read_form(body: bytes) -> dict[str, str]:
     """The fields of a notification. Raises ValueError.
 
     What is signed is ``k=v&k=v`` without any escape, so a field that swallows its neighbour (``a=1%26b=2``) has the
-    same signature as the two of them. Only fields that come out of that text again as they went in are taken.
+    same signature as the two of them. Only fields that would come out of that text again as they went in are taken.
     """
     if _BROKEN_ESCAPE.search(body):
         raise ValueError("a broken escape")
@@ -72,9 +77,10 @@ def read_form(body: bytes) -> dict[str, str]:
         name, equals, value = pair.partition(b"=")
         if not equals:
             raise ValueError("a field without =")
-        _add(fields, unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode())
-    if read_plain("&".join(f"{name}={value}" for name, value in fields.items())) != fields:
-        raise ValueError("fields that swallow others")
+        named, said = unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()
+        if not _NAME.fullmatch(named) or not _VALUE.fullmatch(said):
+            raise ValueError(f"{named[:64]!r} is no field, or swallows others")
+        _add(fields, named, said)
     return fields
 
 
@@ -103,8 +109,10 @@ def amount(fields: Mapping[str, str]) -> int | None:
 
 
 def currency(fields: Mapping[str, str]) -> str | None:
-    """CNY, None if it is not said; any other by the number that stands there."""
+    """CNY, None if it is not said; any other by the number that stands there. Raises ValueError when it is none."""
     code = fields.get("currencyCode")
+    if code is not None and not _CURRENCY.fullmatch(code):
+        raise ValueError("currencyCode is no currency")
     return CNY if code == CODE_OF_CNY else code
 
 

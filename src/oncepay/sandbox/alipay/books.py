@@ -77,7 +77,7 @@ class Trade(msgspec.Struct, kw_only=True):
         return sum(refund.amount for refund in self.refunds if refund.status == "SUCCESS")
 
     @property
-    def left(self) -> int:
+    def refundable(self) -> int:
         """What could still go back, fen."""
         return self.offer.total - sum(refund.amount for refund in self.refunds if refund.status != "NEVER")
 

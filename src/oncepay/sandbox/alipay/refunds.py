@@ -50,7 +50,7 @@ def _check(desk: Desk, trade: Trade, asked: shapes.Refund) -> None:
         raise failed("TRADE_STATUS_ERROR")
     if not asked.request_no and asked.fen != trade.offer.total:
         raise failed("REFUND_AMT_NOT_EQUAL_TOTAL", "部分退款必须传入out_request_no")
-    if asked.fen > trade.left:
+    if asked.fen > trade.refundable:
         raise failed("REASON_TRADE_REFUND_FEE_ERR", "退款金额无效")
     gap_s = desk.ground.switches.refund_gap_s
     last = max((refund.created for refund in trade.refunds), default=None)
@@ -73,8 +73,6 @@ def wait_for(desk: Desk, trade: Trade, refund: Refund) -> None:
 
 def settle(desk: Desk, trade: Trade, refund: Refund) -> None:
     """The money goes back, and the merchant is told."""
-    if refund.done is not None:
-        return
     refund.status, refund.done = "SUCCESS", desk.now
     refund.fee = trades.fee(refund.amount)
     desk.books.moved(trade, refund.fee - refund.amount)
@@ -88,8 +86,8 @@ def from_console(desk: Desk, trade: Trade, fen: int) -> Refund:
     """A refund that the merchant makes in the console; told at the payment's address like any other."""
     if trade.state not in (PAID, CLOSED) or trade.paid is None:
         raise Refused(409, "not_paid", "this trade is not paid, or can no longer be refunded")
-    if not 0 < fen <= trade.left:
-        raise Refused(409, "refund_invalid", f"between 1 and {trade.left} fen can go back")
+    if not 0 < fen <= trade.refundable:
+        raise Refused(409, "refund_invalid", f"between 1 and {trade.refundable} fen can go back")
     refund = Refund(number=f"console{desk.ground.dice.randbytes(8).hex()}", amount=fen, created=desk.now)
     desk.books.add_refund(trade, refund)
     settle(desk, trade, refund)
@@ -156,8 +154,8 @@ def cancel(desk: Desk, merchant: Merchant, call: Call) -> dict[str, Any]:
         raise failed("TRADE_HAS_FINISHED")
     if desk.now > trade.paid + desk.switches.cancel_window_s:
         raise failed("TRADE_CANCEL_TIME_OUT", "超过撤销时间范围")
-    if trade.left and not trade.refund(trade.trade_no):
-        refund = Refund(number=trade.trade_no, amount=trade.left, created=desk.now)
+    if trade.refundable:
+        refund = Refund(number=trade.trade_no, amount=trade.refundable, created=desk.now)
         desk.books.add_refund(trade, refund)
         settle(desk, trade, refund)
     return told | {"action": "refund"}

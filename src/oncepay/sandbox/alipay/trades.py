@@ -48,12 +48,16 @@ def precreate(desk: Desk, merchant: Merchant, call: Call) -> dict[str, Any]:
     offer = _offer(desk, merchant, "precreate", call)
     check(desk, offer)
     known = desk.books.latest(offer.seller_id, offer.number)
-    if known is not None and _same_code(known, offer) and desk.now < known.code_until:
+    if known is not None and _same_code(known, offer) and _alive(desk, known):
         offer = known
     else:
         desk.books.offered(offer)
         _may_pay_itself(desk, offer)
     return {"out_trade_no": offer.number, "qr_code": CODE_URL + offer.code}
+
+
+def _alive(desk: Desk, offer: Offer) -> bool:
+    return desk.now < min(offer.expires, offer.code_until) and not offer.dead
 
 
 def _same_code(known: Offer, offer: Offer) -> bool:

@@ -41,13 +41,15 @@ def abilities_hold_together(subject: Subject) -> None:
     for currency in sorted(can.currencies):
         subject.require(currency in DIGITS, "currencies", f"{currency!r} is not in ISO 4217")
     subject.require(0 < can.expiry_min_ms <= can.expiry_max_ms, "expiry", "the least is not below the most")
-    for name in ("query_at_ms", "again_at_ms", "again_closed_at_ms", "refund_query_at_ms", "refund_retry_at_ms"):
+    for name in ("query_at_ms", "again_at_ms", "again_closed_at_ms", "refund_query_at_ms"):
         offsets: Sequence[int] = getattr(can, name)
-        rising = all(0 < one < next_ for one, next_ in pairwise((*offsets, 2**63))) or name == "refund_retry_at_ms"
-        subject.require(rising and all(o > 0 for o in offsets), name, f"{offsets} does not rise from above 0")
+        rising = all(one < next_ for one, next_ in pairwise((0, *offsets)))
+        subject.require(rising, name, f"{offsets} does not rise from above 0")
+    subject.require(all(gap > 0 for gap in can.refund_retry_at_ms), "refund_retry_at_ms", "a gap is not above 0")
     subject.require(can.query_at_ms, "query_at_ms", "an attempt is never asked about")
-    subject.require(can.refund_query_at_ms or not can.refund_count, "refund_query_at_ms", "no refund is asked about")
-    for name in ("absent_margin_ms", "refund_spacing_ms", "refund_count", "refund_window_ms"):
+    subject.require(can.refund_query_at_ms, "refund_query_at_ms", "a refund is never asked about")
+    subject.require(can.refund_count > 0, "refund_count", "money that is not ours must be able to go back")
+    for name in ("absent_margin_ms", "refund_spacing_ms", "refund_window_ms"):
         subject.require(getattr(can, name) >= 0, name, "is below 0")
     subject.require(can.absent_apart_ms > 0, "absent_apart_ms", "absent must be said twice, some time apart")
     subject.require(0 < can.call_deadline_ms <= CALL_DEADLINE_MAX_MS, "call_deadline_ms", "is not within 20 s")

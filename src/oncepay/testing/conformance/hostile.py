@@ -40,6 +40,7 @@ BODIES: Final = (
     b"A" * 65_536,
 )
 PADDING: Final = 3
+ODD: Final = (b"\x00", b"\\u0000", b"%00", b"\\n", b"%0A", b"\xe2\x80\xae")  # what no log and no database should hold
 CUTS: Final = 16
 CHANGES: Final = 40
 TEXTS: Final = ("", " ", "0", "-1", "\x00", "\r\nx: y", "é", "\ud800", "1" * 5_000, "=" * 300)
@@ -76,6 +77,8 @@ def contents(genuine: bytes, dice: random.Random) -> Iterator[bytes]:
     yield from BODIES
     yield from cut(genuine, CUTS)
     yield from (changed(genuine, dice) for _ in range(CHANGES))
+    for odd in ODD:
+        yield from (head + odd + genuine[len(head) :] for head in cut(genuine, CUTS))
 
 
 class Changed(NamedTuple):

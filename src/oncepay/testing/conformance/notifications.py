@@ -88,15 +88,19 @@ def another_merchants_is_not_ours(subject: Subject) -> None:
 
 
 def no_notification_makes_it_raise(subject: Subject) -> None:
-    """No notification makes it raise, not even one that the vendor signed by mistake."""
+    """No notification makes it raise, or the core or the store, not even one that was signed by mistake."""
     for body in hostile.BODIES:
         heard = subject.hear(hostile.HEADERS, body)
         subject.require(isinstance(heard, Refused | None), "notification", "what nobody signed is believed", body)
+        if heard is not None:
+            subject.check_words(heard, "notification", body)
     dice = random.Random(SEED)
     for message in subject.notices():
         for content in hostile.contents(message.said.content, dice):
             answer = subject.sealed(message.about, Said(content)).answer
             heard = subject.hear(answer.headers, answer.body, message.about)
+            if heard is not None:
+                subject.check_words(heard, message.about, content)
             if isinstance(heard, Notice):
                 subject.after(message.about, heard.evidence, content)
 

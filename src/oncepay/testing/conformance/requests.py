@@ -18,7 +18,7 @@ from oncepay.outbound.message import compose
 from oncepay.ports import Account, Answered, Request
 from oncepay.testing.conformance import hostile
 from oncepay.testing.conformance.kit import About
-from oncepay.testing.conformance.story import PAYING_CALLS
+from oncepay.testing.conformance.story import PAYING_CALLS, PAYMENT_ID
 from oncepay.testing.conformance.subject import NONCE, Subject
 
 SUBJECTS: Final = (
@@ -36,6 +36,8 @@ OPTIONS: Final[tuple[Mapping[str, Any], ...]] = (
     {"no-such-channel": None},
     {"": []},
 )
+# A number that is adopted from a message begins with the payment's id; what follows may be anything.
+ODD_SUFFIXES: Final = ("/../x?y=1#z", "&a=b%20", " \r\nx: y", "é\u2028")
 SHAPES: Final[tuple[Any, ...]] = (None, [], "text", 1, {"no_such_option": 1}, {"": None}, [[[]]])
 
 
@@ -122,8 +124,7 @@ def drafts_are_made_of_their_parts(subject: Subject) -> None:
 def _drafted(subject: Subject) -> Iterator[About]:
     for method in subject.capabilities.methods:
         yield subject.story.about(Call.PREPAY, Fact.PENDING, method)
-    if subject.capabilities.refund_count:
-        yield subject.story.about(Call.REFUND, Fact.PENDING, subject.method)
+    yield subject.story.about(Call.REFUND, Fact.PENDING, subject.method)
 
 
 def credentials_without_a_call(subject: Subject) -> None:
@@ -176,6 +177,10 @@ def requests_repeat_themselves(subject: Subject) -> None:
                 if again is not None:
                     same = subject.kit.instruction(again) == said
                     subject.require(same, where, "sent again, it says something else", subject.kit.instruction(again))
+    for odd in ODD_SUFFIXES:
+        about = subject.story.about(Call.QUERY, Fact.PENDING, "")
+        adopted = msgspec.structs.replace(about.attempt, no=PAYMENT_ID + odd)
+        _built(subject, f"query of {adopted.no!r}", msgspec.structs.replace(about, attempt=adopted), b"")
 
 
 def _built(subject: Subject, where: str, about: About, body: bytes, **how: Any) -> Request | None:

@@ -13,6 +13,7 @@ from oncepay.domain.decide import decide
 from oncepay.domain.ids import in_number, out_number, payment_id
 from oncepay.domain.payment import Payment, PaymentStatus, Refund
 from oncepay.ports import Account, Draft
+from oncepay.store import rows
 from oncepay.testing.conformance.kit import About
 
 APP, ORDER_NO, REFUND_NO = "shop", "A-1001", "A-1001-1"
@@ -136,11 +137,15 @@ class Story:
         )
 
     def after(self, about: About, evidence: tuple[Evidence, ...]) -> Status:
-        """What the core makes of the attempt when it hears this. The core is the real one."""
+        """What the core makes of the attempt when it hears this. Core and store are the real ones; raises Invalid for
+        what no database can hold."""
         payment = self.payment(about)
         heard = Hear(evidence=evidence, channel=self.account.channel, account=self.account.id)
         change = decide(payment, heard, {self.account.channel: self.capabilities}, self.now_ms)
-        attempt = (change.payment if change else payment).attempt(about.attempt.no)
+        if change is not None:
+            rows.check(change)
+            payment = change.payment
+        attempt = payment.attempt(about.attempt.no)
         assert attempt is not None
         return attempt.status
 

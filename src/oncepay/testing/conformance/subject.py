@@ -13,10 +13,11 @@ from oncepay.domain.change import Evidence
 from oncepay.domain.errors import OncepayError
 from oncepay.ports import Account, Answer, Answered, Channel, Draft, Notice, Read, Refused, Request
 from oncepay.testing.conformance.kit import About, ChannelKit, Said, Seal
-from oncepay.testing.conformance.story import OUT_CALLS, PAYING_CALLS, Story
+from oncepay.testing.conformance.story import PAYING_CALLS, Story
 
 NONCE: Final = "5f4dcc3b5aa765d61d8327deb882cf99"
 SHOWN_BYTES: Final = 300  # of a message in a complaint
+WORDS_MAX: Final = 1_000
 SHOWN_TIMES: Final = 3  # complaints of one rule that are told in full
 
 K = TypeVar("K")
@@ -140,7 +141,6 @@ class Subject:
         """The calls that the engine will make of this channel."""
         can = self.capabilities
         made = {Call.PREPAY: bool(self.called_methods), Call.CLOSE: can.closes, Call.CANCEL: can.cancels}
-        made |= dict.fromkeys(OUT_CALLS, can.refund_count > 0)
         return tuple(call for call in Call if made.get(call, True))
 
     @property
@@ -168,8 +168,18 @@ class Subject:
         kinds: tuple[type[Notice | Refused], ...] = (Notice, Refused)
         return self.made(kinds, where, body, self.channel.read_notification, *given, now_ms=self.kit.now_ms)
 
+    def check_words(self, read: Read | Notice | Refused, where: object, what: bytes | None) -> None:
+        """What it says to people is fit for a line of a log, whatever the message holds."""
+        if isinstance(read, Refused):
+            texts = [read.why]
+        else:
+            texts = [text for e in read.evidence for text in (e.words, e.wrong)]
+        for text in texts:
+            self.require(text.isprintable() and len(text) <= WORDS_MAX, where, f"it says {text[:50]!r}", what)
+
     def after(self, about: About, evidence: tuple[Evidence, ...], what: bytes) -> Status | None:
-        """What the core makes of the attempt when it hears this; a core that raises is a message that poisons."""
+        """What the core makes of the attempt when it hears this. If the core or the store refuses, the message would
+        poison the payment."""
         return self.guarded(about, what, self.story.after, about, evidence)
 
     def draft(self, draft: Draft, channel: Channel | None = None) -> bytes:
@@ -210,7 +220,7 @@ class Subject:
 
     def notices(self) -> Iterator[Sealed]:
         """Every notification of the vendor's, genuine."""
-        for out in (False, True) if self.capabilities.refund_count else (False,):
+        for out in (False, True):
             for fact in Fact:
                 about = self.story.about(None, fact, self.method, out=out)
                 said = self.kit.says(about)
@@ -225,4 +235,5 @@ def name_of(where: object) -> str:
     if where.call is None:
         return f"notification of {'money back' if where.paying else 'a payment'} that says {where.fact.value}"
     method = f" ({where.attempt.method})" if where.call is Call.PREPAY else ""
-    return f"{where.call.value}{method} answered {where.fact.value}"
+    said = "" if where.fact is Fact.SILENT else f" answered {where.fact.value}"
+    return f"{where.call.value}{method}{said}"
