@@ -9,7 +9,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock
+.PHONY: help demo test check bench storm lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ check: $(VENV)/.ready-dev ## format, lint, types, floors, tidiness
 
 bench: $(VENV)/.ready-dev ## the whole path at saturation and paced, on SQLite and PostgreSQL
 	@$(BIN)/python -m bench $(ARGS)
+
+storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 % (ARGS="--seed 1 --payments 200")
+	@$(BIN)/python -m tests.storm.mixed $(ARGS)
 
 # No index address, no path of the machine that ran it: the files are the same wherever they are made.
 LOCK = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile pyproject.toml --quiet --universal --python-version 3.11 \

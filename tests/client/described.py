@@ -8,6 +8,7 @@ from oncepay.client import Attempt, cases, deliveries, endpoints, events, paymen
 from oncepay.client.calls import Call
 
 PAYMENT: Final = "pay_6EKQ91GVF3MJ3CPRTY1ZQMV3GM"
+CASE: Final = "case_6EKQ91GVF3MJ3CPRTY1ZQMV3GM"
 ATTEMPT: Final = Attempt(
     channel="wechat",
     method="jsapi",
@@ -57,6 +58,13 @@ CALLS: Final[dict[str, Call[Any]]] = {
     "deliveries.replay": deliveries.replay(status="done", endpoint="0123456789abcdef", payment=PAYMENT, limit=5),
     "deliveries.replay_one": deliveries.replay_one("dlv_6EKQ91GVF3MJ3CPRTY1ZQMV3GM_1_0123456789abcdef"),
     "cases.list": cases.listed(status="all", payment=PAYMENT, after="x", limit=5),
-    "cases.get": cases.get("case_6EKQ91GVF3MJ3CPRTY1ZQMV3GM"),
-    "cases.resolve": cases.resolve("case_6EKQ91GVF3MJ3CPRTY1ZQMV3GM", note="Done."),
+    "cases.get": cases.get(CASE),
+    "cases.query": cases.query(CASE, reason="Look.", actor="Ann"),
+    "cases.close": cases.close(CASE, reason="Not wanted.", actor="Ann", cancel=True),
+    "cases.accept": cases.accept(CASE, reason="Seen.", actor="Ann", evidence="page 7", trade_no="42", minor=1),
+    "cases.refund": cases.refund(CASE, reason="Not owed.", actor="Ann", minor=1),
+    "cases.settle": cases.settle(CASE, reason="In cash.", actor="Ann", evidence="page 7", trade_no="42", minor=1),
+    "cases.retry": cases.retry(CASE, reason="Mended.", actor="Ann"),
+    "cases.note": cases.note(CASE, reason="Called them.", actor="Ann"),
+    "cases.resolve": cases.resolve(CASE, reason="Done.", actor="Ann"),
 }

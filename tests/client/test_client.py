@@ -22,7 +22,6 @@ from oncepay.client import (
     Unauthorized,
     verify,
 )
-from oncepay.domain.change import CaseOpened
 from oncepay.sandbox.wechat.wire import Refusal
 from tests.client.talkers import KINDS, Kind, Talker, talking
 from tests.wire.api import Api, open_api
@@ -280,18 +279,6 @@ async def test_an_endpoint_its_secrets_and_what_it_is_told(shop: Talker, kind: s
         assert await shop.ask(lambda c: c.endpoints.remove(made.id)) is None
         with pytest.raises(Absent):
             await shop.ask(lambda c: c.endpoints.remove(made.id))
-
-
-async def test_cases_are_seen_and_resolved(shop: Talker, kind: str, api: Api) -> None:
-    made = await shop.ask(tea(f"{kind}-12"))
-    opened = CaseOpened(about=made.id[4:], kind="unsettled", text="Look.", payment_id=made.id[4:])
-    case_id = "case_" + await api.engine.ledger.open_case(opened, api.town.now_ms)
-    (case,) = await shop.every(lambda c: c.cases.each(payment=made.id))
-    assert (case.id, case.status, case.payment) == (case_id, "open", made.id)
-    assert await shop.ask(lambda c: c.cases.get(case_id)) == case
-    assert (await shop.ask(lambda c: c.cases.list(payment=made.id))).data == (case,)
-    resolved = await shop.ask(lambda c: c.cases.resolve(case_id, note="Asked the bank."))
-    assert (resolved.status, resolved.note) == ("resolved", "Asked the bank.")
 
 
 # -- what cannot be sent -----------------------------------------------------------------------------------------

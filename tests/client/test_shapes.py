@@ -37,7 +37,7 @@ CALLED = {
     "Attempt": "NewAttempt",
     "EventPage": "EventList",
 }
-OURS = {"PaymentStarted": {"replayed"}, "Refund": {"replayed"}}  # said by a header
+OURS = {"PaymentStarted": {"replayed"}, "Refund": {"replayed"}, "CaseSeen": {"replayed"}}  # said by a header
 SHAPES = [
     shapes.PaidBy,
     shapes.ClosedBy,
@@ -53,7 +53,11 @@ SHAPES = [
     shapes.Endpoint,
     shapes.EndpointSecret,
     shapes.Delivery,
+    shapes.AtRisk,
     shapes.Case,
+    shapes.EvidenceSeen,
+    shapes.ActSeen,
+    shapes.CaseSeen,
     shapes.StepAhead,
     shapes.Explained,
     shapes.EventPage,

@@ -9,7 +9,7 @@ import pytest
 from oncepay.domain import errors
 from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road, Status
 from oncepay.domain.capabilities import MIN, S
-from oncepay.domain.change import Evidence, Hear, StepKind
+from oncepay.domain.change import Evidence, Hear, Step, StepKind
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
 from tests.unit.domain_kit import NO, NO_2, PAGES, UNION, Story
 
@@ -352,3 +352,60 @@ def test_surplus_that_the_channel_will_not_take_back_is_tried_again_before_it_no
     assert max(b - a for a, b in pairwise(days[:30])) == 1
     assert days[31] == 335, "thirty days before the end"
     assert days[-1] == 364
+
+
+# -- a refund that can not come about under its number -----------------------------------------------------------------
+
+
+def a_lost_refund(story: Story) -> str:
+    """Its first call is lost on the way: the channel does not know the number."""
+    story.refund("r", 60)
+    number = story.refund_call()
+    story.say(Fact.SILENT, number, call=Call.REFUND)
+    return number
+
+
+def until_known(story: Story, number: str, *, refused: bool, minutes: float) -> None:
+    """The channel does not know the number, whenever it is asked, and refuses it or says nothing when it comes again."""
+    end_ms = story.now + round(minutes * MIN)
+    while not story.attempt(number).settled and (step := story.next()) is not None and step.at_ms <= end_ms:
+        story.begin()
+        if step.kind is StepKind.QUERY_REFUND:
+            story.say(Fact.ABSENT, number, call=Call.QUERY_REFUND)
+        elif step.kind is StepKind.REFUND:
+            fact = Fact.OVER if refused else Fact.SILENT
+            story.say(fact, number, call=Call.REFUND, reason=Reason.REFUSED if refused else Reason.NONE)
+
+
+def test_a_number_that_is_refused_and_not_known_minutes_apart_is_over_and_another_is_tried() -> None:
+    """UnionPay turns a number away that is older than an hour or so, and would do so for ever."""
+    story = Story().paid()
+    number = a_lost_refund(story)
+    until_known(story, number, refused=True, minutes=1.9)
+    assert not story.attempt(number).settled
+    until_known(story, number, refused=True, minutes=10)
+    assert (story.attempt(number).status, story.attempt(number).reason) == (Status.OVER, Reason.CLOSED)
+    assert story.a_refund("r").status is RefundStatus.OPEN
+    again = story.refund_call()
+    assert again != number
+    story.say(Fact.MOVED, again, call=Call.REFUND)
+    assert story.a_refund("r").status is RefundStatus.DONE
+
+
+def test_one_that_is_only_not_known_is_sent_again_and_never_given_up() -> None:
+    story = Story().paid()
+    number = a_lost_refund(story)
+    until_known(story, number, refused=False, minutes=60 * 24 * 3)
+    assert not story.attempt(number).settled
+
+
+def test_one_that_was_taken_on_once_is_not_over_by_being_unknown_and_refused() -> None:
+    story = Story().paid()
+    number = a_lost_refund(story)
+    story.queried(Fact.PENDING, number)
+    for _ in range(5):
+        story.wait(5 * MIN)
+        story.begin(Step(kind=StepKind.REFUND, at_ms=story.now, number=number, refund_no="r"))
+        story.say(Fact.OVER, number, call=Call.REFUND, reason=Reason.REFUSED)
+        story.queried(Fact.ABSENT, number)
+    assert story.attempt(number).status is Status.SENT

@@ -17,7 +17,7 @@ import msgspec
 
 from oncepay.client import errors
 from oncepay.client.errors import ArgumentInvalid, Outcome, Refused, Unknown
-from oncepay.client.shapes import PaymentStarted, Refund, Whole
+from oncepay.client.shapes import CaseSeen, PaymentStarted, Refund, Whole
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -138,7 +138,7 @@ def read(call: Call[T], answer: Answer, tries: int) -> T:
     for member, wanted in call.about:
         if getattr(value, member) != wanted:
             raise unknown(call, f"the answer is about another {member} than {wanted}", tries)
-    if isinstance(value, PaymentStarted | Refund) and answer.headers.get("oncepay-replayed") == "true":
+    if isinstance(value, PaymentStarted | Refund | CaseSeen) and answer.headers.get("oncepay-replayed") == "true":
         value = msgspec.structs.replace(value, replayed=True)
     return call.then(value)
 

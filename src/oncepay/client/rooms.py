@@ -206,9 +206,16 @@ class Deliveries(Room[M]):
 
 
 class Cases(Room[M]):
-    """What a person must look at."""
+    """What a person must look at, and what a person does with it."""
 
     get = Made(cases.get)
     list = Made(cases.listed)
     each = Each(cases.listed)
+    query = Made(cases.query)
+    close = Made(cases.close)
+    accept = Made(cases.accept)
+    refund = Made(cases.refund)
+    settle = Made(cases.settle)
+    retry = Made(cases.retry)
+    note = Made(cases.note)
     resolve = Made(cases.resolve)

@@ -228,21 +228,6 @@ class Delivery(Struct, frozen=True, kw_only=True):
 # -- its story ---------------------------------------------------------------------------------------------------
 
 
-class Case(Struct, frozen=True, kw_only=True):
-    """What a person must look at. ``due_ms``: when something happens by itself. ``seen``: how often it came up."""
-
-    id: str
-    kind: str
-    status: Literal["open", "resolved"]
-    text: str
-    payment: str | None
-    opened_ms: int
-    due_ms: int | None
-    seen: int
-    note: str
-    data: dict[str, Any]
-
-
 class StepAhead(Struct, frozen=True, kw_only=True):
     """Something that the centre will do, when, and why."""
 
@@ -268,6 +253,77 @@ class Timeline(Struct, frozen=True, kw_only=True):
     payment: str
     timeline: tuple[dict[str, Any], ...]
     explain: Explained
+
+
+# -- cases -------------------------------------------------------------------------------------------------------
+
+
+class AtRisk(Struct, frozen=True, kw_only=True):
+    """The money that a case is about."""
+
+    minor: int
+    currency: str
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """What a person must look at. ``due_ms``: when something happens by itself. ``by_itself``: what happens if nobody
+    does anything. ``next``: the next step for what it is about. ``seen``: how often it came up. ``note``: what was
+    done."""
+
+    id: str
+    kind: str
+    status: Literal["open", "resolved"]
+    text: str
+    payment: str | None
+    opened_ms: int
+    age_ms: int
+    due_ms: int | None
+    by_itself: str
+    next: StepAhead | None
+    at_risk: AtRisk | None
+    seen: int
+    note: str
+    data: dict[str, Any]
+
+
+class EvidenceSeen(Struct, frozen=True, kw_only=True):
+    """What a channel said. ``words``: its own word. ``channel_ms``: by its time. ``wrong``: why it was not taken in,
+    though it was believed. ``digest``: of the bytes of the message."""
+
+    at_ms: int
+    number: str
+    account: str
+    road: Literal["reply", "notification", "query", "statement"]
+    fact: Literal["absent", "silent", "pending", "over", "moved"]
+    words: str
+    minor: int | None
+    currency: str | None
+    trade_no: str
+    channel_ms: int | None
+    wrong: str
+    digest: str
+
+
+class ActSeen(Struct, frozen=True, kw_only=True):
+    """What somebody did with a case. ``actor``: ``app:``, the app's id and whoever acted for it; else an operator.
+    ``evidence``: what the person went by. ``did``: what came of it."""
+
+    at_ms: int
+    verb: Literal["query", "close", "cancel", "accept", "refund", "settle", "retry", "note", "resolve"]
+    actor: str
+    reason: str
+    evidence: str
+    attempt: str | None
+    did: str
+
+
+class CaseSeen(Case, frozen=True, kw_only=True):
+    """A case with what channels said of what it is about, and what was done with it, oldest first. ``replayed``: this
+    was done before, and nothing was done now."""
+
+    evidence: tuple[EvidenceSeen, ...]
+    acts: tuple[ActSeen, ...]
+    replayed: bool = False
 
 
 # -- pages -------------------------------------------------------------------------------------------------------

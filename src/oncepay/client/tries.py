@@ -1,6 +1,6 @@
 """One call with all its tries: when it is made again, after how long, and what is said when there is no more time.
 
-Every call that changes something has a natural key on the centre, or changes nothing the second time; so a call whose
+Every call that changes something has a natural key on the centre, or does no harm the second time; so a call whose
 answer was lost is made again, and the answer to that is the answer. The few for which this is not so say ``once``.
 
 A conversation is a generator: it asks its shell to send or to pause and is told what came of it. So it is the same for

@@ -71,7 +71,7 @@ def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> str:
     attempt = desk.payment.attempt(evidence.number) or adopt_out(desk, evidence, heard)
     if attempt is None or _is_wrong(desk, attempt, evidence, heard):
         return ""
-    learned, _ = _learn(desk, attempt, evidence, _said_of_attempt(attempt, evidence))
+    learned, _ = _learn(desk, attempt, evidence, _countable_out(desk, attempt, evidence))
     if learned.news and learned.status is Status.SUCCEEDED:
         money_out(desk, attempt.no)
     elif learned.news and learned.status is Status.OVER:
@@ -90,6 +90,24 @@ def _said_of_attempt(attempt: Attempt, evidence: Evidence) -> Fact:
     if evidence.call in {Call.PREPAY, Call.REFUND} and (attempt.calls != 1 or attempt.shown_ms):
         return Fact.SILENT
     return Fact.OVER
+
+
+def _countable_out(desk: Desk, attempt: Attempt, evidence: Evidence) -> Fact:
+    """A refund whose first call was lost and whose repeat is refused: the refusal says nothing of the first. But when
+    the channel does not know the number either, twice, minutes apart, and refused it in between, nothing will come of
+    it, and another number may be tried."""
+    fact = _said_of_attempt(attempt, evidence)
+    if fact is Fact.PENDING and attempt.absent_ms:
+        desk.set_attempt(attempt, absent_ms=0)
+    if fact is not Fact.ABSENT or evidence.call is not Call.QUERY_REFUND or attempt.status is Status.SENT:
+        return fact
+    at_ms = evidence.said_ms or desk.now_ms
+    if not attempt.absent_ms:
+        desk.set_attempt(attempt, absent_ms=at_ms)
+        return fact
+    refused = attempt.fact is Fact.OVER and not attempt.fault  # what the repeat before this question was answered
+    apart = at_ms - attempt.absent_ms >= desk.policy[attempt.channel].absent_apart_ms
+    return Fact.OVER if refused and apart else fact
 
 
 def _countable_in(desk: Desk, attempt: Attempt, evidence: Evidence) -> Fact:
