@@ -49,12 +49,13 @@ def test_each_number_and_each_money_has_a_case_of_its_own() -> None:
     story = Story()
     story.shown()
     about = []
-    for number, trade_no in [(NO, "t1"), (NO, "t2"), ("0" * 28, "t1"), (NO, "t1")]:
-        story.say(Fact.MOVED, number, minor=90, trade_no=trade_no)
+    told = [(NO, "t1", 90), (NO, "t2", 90), ("0" * 28, "t1", 90), (NO, "t1", 80), (NO, "t1", 90)]
+    for number, trade_no, minor in told:
+        story.say(Fact.MOVED, number, minor=minor, trade_no=trade_no)
         assert story.last is not None
         about += [case.about for case in story.last.cases]
-    assert len(set(about)) == 3
-    assert about[0] == about[3]
+    assert len(set(about)) == 4
+    assert about[0] == about[4]
 
 
 # -- accept ------------------------------------------------------------------------------------------------------------

@@ -100,6 +100,8 @@ def test_an_operator_looks_asks_and_accepts_while_the_centre_runs(place: Place) 
     assert place.reads(asked)["status"] == "paid", "the centre that runs knows what the operator's question brought"
     assert shell.run("cases", "accept", first, "--reason", "x", "--evidence", "y")[0] == 4
 
+    # asked first, the channel would say what is true: that it was paid in full
+    ask("PUT", f"{place.sandbox}/sandbox/faults", {"once": [{"fault": "drop_before", "call": "query"}]})
     done = shell.data(
         "cases", "accept", second, "--reason", "It is theirs.", "--evidence", "statement 7", "--actor", "Bob"
     )

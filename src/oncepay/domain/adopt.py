@@ -187,11 +187,12 @@ def make_room(desk: Desk, reversed_: Attempt) -> None:
 
 def raise_wrong(desk: Desk, evidence: Evidence, heard: Hear, wrong: str) -> None:
     """A validly signed message whose content fits nothing here: a case, and nothing is changed. The case holds what
-    a person needs to act on it: one for each number and money of the channel's."""
+    a person needs to act on it: one for each number and money of the channel's, and for each amount that is said of
+    it, so that what was a lie and what is true are not one case."""
     desk.raise_case(
         "wrong_content",
         f"A validly signed message about {evidence.number} does not fit this payment: {wrong}. Nothing was changed.",
-        apart=evidence.trade_no,
+        apart=f"{evidence.trade_no}:{evidence.minor}:{evidence.currency}",
         number=evidence.number,
         fact=evidence.fact.value,
         minor=evidence.minor,

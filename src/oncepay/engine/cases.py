@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from oncepay.domain.attempt import Attempt
-from oncepay.domain.change import Act, Verb
+from oncepay.domain.attempt import Attempt, Call, Status
+from oncepay.domain.change import Act, Begin, Change, Input, Step, StepKind, Verb
 from oncepay.domain.decide import decide
+from oncepay.domain.desk import in_doubt
 from oncepay.domain.errors import Busy, CaseAbsent, Conflict, Invalid, OncepayError, VerbUnfit
 from oncepay.domain.ids import hashed, payment_of
 from oncepay.domain.payment import Payment
@@ -27,6 +28,7 @@ TEXT_MAX: Final = 2_000  # characters of a reason, and of evidence
 ACTOR_MAX: Final = 160
 NUMBER_MAX: Final = 64
 CALLING: Final = frozenset({Verb.QUERY, Verb.CLOSE, Verb.CANCEL, Verb.RETRY})
+DECIDING: Final = frozenset({Verb.ACCEPT, Verb.REFUND, Verb.SETTLE})  # on money: the channel is asked first
 
 BY_ITSELF: Final[Mapping[str, str]] = {
     "unsettled": "It is asked on, more and more slowly, for seven days.",
@@ -71,6 +73,8 @@ async def act(engine: Engine, row: CaseRow, wish: Wish) -> bool:
     payment = await engine.load(row.payment_id)
     if wish.verb is Verb.RETRY and row.kind == "poisoned":
         return await _bring_on(engine, payment, record)
+    if wish.verb in DECIDING:
+        payment = await _ask_first(engine, payment, row, wish.verb)
     return await _handle(engine, payment, record, row.data, wish)
 
 
@@ -114,27 +118,67 @@ async def _resolve(engine: Engine, record: Act) -> bool:
     return False
 
 
+async def _ask_first(engine: Engine, payment: Payment, row: CaseRow, verb: Verb) -> Payment:
+    """The channel's word goes before a person's: it is asked about what is not known to have succeeded. If it says how
+    it was, the core takes that in, and refuses what does not fit. Silence stops nobody who has evidence; but nothing
+    goes back that the channel does not speak of just so, now."""
+    attempt = _in_question(payment, row)
+    if attempt is None:
+        return payment
+    kind = StepKind.QUERY if attempt.incoming else StepKind.QUERY_REFUND
+    now_ms = engine.clock.now_ms()
+    until_ms = now_ms + engine.policy[attempt.channel].call_deadline_ms + engine.settings.call_margin_ms
+    step = Step(kind=kind, at_ms=now_ms, number=attempt.no, why="a person is about to decide on it")
+    change, _ = await _commit(engine, payment, Begin(step=step, until_ms=until_ms))
+    if change is not None:
+        payment = await do(engine, change.payment, attempt.no, Call(kind.value))
+    asked = payment.attempt(attempt.no)
+    if verb is Verb.REFUND and attempt.incoming and asked is not None and asked.status is not Status.SUCCEEDED:
+        again = await engine.ledger.case(row.id)
+        if again is None or again.seen == row.seen:
+            said = f"it says {asked.fact.value}" if asked.fact is not None else "it says nothing"
+            raise VerbUnfit(f"{attempt.channel} was asked and does not say that this money moved: {said}")
+    return payment
+
+
+def _in_question(payment: Payment, row: CaseRow) -> Attempt | None:
+    """The attempt that the channel can be asked about, if how it ended is not for certain."""
+    refund = refund_of(payment, row.data.get("number", ""), row.data.get("refund_no", ""))
+    if refund is not None:
+        return next(iter(in_doubt(payment, refund_no=refund.refund_no)), None)
+    attempt = payment.attempt(row.data.get("number", ""))
+    if attempt is None or attempt.status is Status.SUCCEEDED or not (attempt.calls or attempt.shown_ms):
+        return None
+    return attempt
+
+
 async def _handle(engine: Engine, payment: Payment, record: Act, data: Mapping[str, Any], wish: Wish) -> bool:
     """Decide, commit, make the call whose intent was committed, and go on with what is due then."""
     margin_ms = engine.settings.call_margin_ms
     asked = handling(record, data, minor=wish.minor, trade_no=wish.trade_no.strip(), margin_ms=margin_ms)
+    change, bodies = await _commit(engine, payment, asked)
+    if change is None or not change.acts:
+        return False
+    payment = change.payment
+    attempt = payment.attempt(change.acts[0].number)
+    if attempt is not None and attempt.asked is not None and _calls(wish.verb, attempt):
+        if wish.verb is Verb.RETRY:
+            for fault in PAUSES:
+                engine.paused.pop((attempt.account, fault), None)
+        payment = await do(engine, payment, attempt.no, attempt.asked, body=bodies.get(attempt.no))
+    await run_due(engine, payment, budget_ms=engine.settings.start_budget_ms)
+    return True
+
+
+async def _commit(engine: Engine, payment: Payment, asked: Input) -> tuple[Change | None, Mapping[str, bytes]]:
+    """Decide and commit, again from what is stored when another road got there first; with the first bodies by number.
+    None when it changes nothing. Raises what ``decide`` raises, Busy."""
     for _ in range(GUARD_TRIES):
         change = decide(payment, asked, engine.policy, engine.clock.now_ms())
-        if change is None or not change.acts:
-            return False
-        bodies = await engine.commit(change, before=payment)
-        if bodies is None:
-            payment = await engine.load(payment.id)
-            continue
-        payment = change.payment
-        attempt = payment.attempt(change.acts[0].number)
-        if attempt is not None and attempt.asked is not None and _calls(wish.verb, attempt):
-            if wish.verb is Verb.RETRY:
-                for fault in PAUSES:
-                    engine.paused.pop((attempt.account, fault), None)
-            payment = await do(engine, payment, attempt.no, attempt.asked, body=bodies.get(attempt.no))
-        await run_due(engine, payment, budget_ms=engine.settings.start_budget_ms)
-        return True
+        bodies = await engine.commit(change, before=payment) if change is not None else {}
+        if bodies is not None:
+            return change, bodies
+        payment = await engine.load(payment.id)
     raise Busy("other changes to this payment keep arriving", payment=payment.id)
 
 
