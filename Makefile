@@ -34,13 +34,15 @@ storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 
 	@$(BIN)/python -m tests.storm.mixed $(ARGS)
 
 # No index address, no path of the machine that ran it: the files are the same wherever they are made.
-LOCK = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-       --generate-hashes --no-header --no-emit-index-url --no-emit-find-links --group build --extra postgres
+COMPILE = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile --quiet --universal --python-version 3.11 \
+          --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(if $(filter 1,$(UPGRADE)),--upgrade)
+LOCK    = $(COMPILE) pyproject.toml --group build --extra postgres
 
 lock: ## make requirements*.lock again (UPGRADE=1: with the newest versions)
 	@test -n "$(UV)" || test -x $(BIN)/uv || { echo "make lock needs uv; cure: $(BIN)/python -m pip install uv" >&2; exit 1; }
-	$(LOCK) $(if $(filter 1,$(UPGRADE)),--upgrade) --output-file requirements.lock
-	$(LOCK) $(if $(filter 1,$(UPGRADE)),--upgrade) --constraint requirements.lock --extra dev --output-file requirements-dev.lock
+	$(LOCK) --output-file requirements.lock
+	$(LOCK) --constraint requirements.lock --extra dev --output-file requirements-dev.lock
+	$(COMPILE) --group alipay-sdk --output-file requirements-alipay-sdk.lock
 
 # --- setting up -------------------------------------------------------------------------------
 
@@ -67,11 +69,21 @@ $(VENV)/.installed-dev: requirements-dev.lock | $(BIN)/python
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# The official SDK beside the environment, not in it: its module is called as python-alipay-sdk's. Not compiled: it has
+# tens of thousands of modules, and a test imports a few. The stamp lies inside, so that both go together.
+ALIPAY_SDK := $(VENV)/alipay-sdk-python
+
+$(ALIPAY_SDK)/.installed: requirements-alipay-sdk.lock | $(BIN)/python
+	@echo "Setting up $(ALIPAY_SDK) (once, until requirements-alipay-sdk.lock changes) ..."
+	@rm -rf $(ALIPAY_SDK)
+	@$(PIP) --require-hashes --no-compile --target $(ALIPAY_SDK) -r requirements-alipay-sdk.lock
+	@touch $@
+
 # The package itself, editable, from the sources that stand here: only its commands and metadata can go stale.
 $(VENV)/.ready: $(VENV)/.installed pyproject.toml
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.installed-dev pyproject.toml
+$(VENV)/.ready-dev: $(VENV)/.installed-dev pyproject.toml | $(ALIPAY_SDK)/.installed
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@

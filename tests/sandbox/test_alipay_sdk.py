@@ -1,21 +1,30 @@
-"""Somebody else's SDK, python-alipay-sdk, against the sandbox, unmodified but for its gateway's address. (The official
-one has the same module name, so that the two cannot live in one environment.)"""
+"""Other people's SDKs against the sandbox, unmodified but for their gateway's address.
+
+python-alipay-sdk is installed with the tests. The official alipay-sdk-python has the same module name, so that the two
+cannot live in one environment: make puts it into a folder of its own, and it runs in a process of its own.
+"""
 
 import asyncio
+import json
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 from alipay import AliPay, DCAliPay
 from alipay.exceptions import AliPayException
+from cryptography.hazmat.primitives import serialization
 
 from oncepay.sandbox.main import Sandbox
 from tests.sandbox.alipay_merchant import AliMerchant
-from tests.sandbox.merchant import Receiver
+from tests.sandbox.merchant import Receiver, rsa_key
 
 # python-alipay-sdk reads certificates by an interface that pyOpenSSL wants to drop.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+OFFICIAL = Path(sys.prefix) / "alipay-sdk-python"
 
 
 def build(block: dict[str, Any], notify_url: str, mode: str) -> Any:
@@ -90,3 +99,50 @@ async def test_serials_as_the_sdk_computes_them(sandbox: Sandbox, ali: AliMercha
     assert sdk.get_cert_sn(ali.block["alipay_cert_pem"]) == ali.block["alipay_cert_sn"]
     fresh = Sandbox().config["alipay"]
     assert build(fresh, "", "certificate").alipay_root_cert_sn == fresh["alipay_root_cert_sn"]
+
+
+@pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"{OFFICIAL} is missing: run the tests by make, which makes it")
+async def test_a_whole_life_by_the_official_sdk(sandbox: Sandbox, ali: AliMerchant, receiver: Receiver) -> None:
+    """Call, page, form and order string; then it judges the notices."""
+    receiver.answer = "success"
+    said = {
+        "base_url": sandbox.base_url,
+        "notify_url": receiver.url,
+        "block": ali.block,
+        "private_key": bare(pkcs1(ali.block["app_private_key_pem"])),
+        "public_key": bare(ali.block["alipay_public_key_pem"]),
+    }
+    told = await official(said)
+    assert told["absent"]["sub_code"] == "ACQ.TRADE_NOT_EXIST"
+    assert told["query"]["trade_status"] == "TRADE_SUCCESS"
+    assert (told["refund"]["fund_change"], told["refund"]["refund_fee"]) == ("Y", "2.34")
+    assert told["refund_query"]["refund_status"] == "REFUND_SUCCESS"
+    assert told["close"]["sub_code"] == "ACQ.TRADE_STATUS_ERROR"
+    assert [row.number for row in sandbox.books() if row.paid] == ["OFFICIAL1", "OFFICIAL2", "OFFICIAL3", "OFFICIAL4"]
+    await sandbox.settle()
+    assert len(receiver.got) == 5
+    notices = [dict(parse_qsl(got.body.decode())) for got in receiver.got]
+    wrong = [notices[0] | {"total_amount": "0.01"}]
+    assert await official(said | {"notices": notices + wrong}) == {"genuine": [True] * 5 + [False]}
+
+
+async def official(said: dict[str, Any]) -> Any:
+    """What the official SDK makes of it, in a process where ``alipay`` is that one."""
+    script = Path(__file__).with_name("alipay_official.py")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(script),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(OFFICIAL)},
+    )  # fmt: skip
+    told, _ = await asyncio.wait_for(process.communicate(json.dumps(said).encode()), 60)
+    assert process.returncode == 0
+    return json.loads(told)
+
+
+def pkcs1(pem: str) -> str:
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return rsa_key(pem).private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def bare(pem: str) -> str:
+    """A key as Alipay's console shows it: base64 alone."""
+    return "".join(line for line in pem.splitlines() if not line.startswith("-----"))

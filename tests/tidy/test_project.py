@@ -19,6 +19,7 @@ from tests.tidy.house import ROOT, SRC
 
 PROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS: Final = ["requirements.lock", "requirements-dev.lock"]
+APART: Final = "requirements-alipay-sdk.lock"  # a folder of its own: it need not agree with the others
 PAGES: Final = house.files("*.md")
 
 
@@ -58,7 +59,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, APART])
 def test_a_lock_names_no_index_and_hashes_everything(name: str) -> None:
     text = (ROOT / name).read_text()
     assert not re.search(r"://|--(extra-)?index-url|--find-links|file:|(?<=\s)/\w", text), "run: make lock"
@@ -80,7 +81,8 @@ def test_a_lock_names_no_index_and_hashes_everything(name: str) -> None:
             *(w for group in groups for w in PROJECT["project"]["optional-dependencies"][group]),
         ]
         if not wanted.startswith("oncepay")
-    ],
+    ]
+    + [(APART, wanted) for wanted in PROJECT["dependency-groups"]["alipay-sdk"]],
 )
 def test_a_lock_holds_what_the_project_asks_for(lock: str, wanted: str) -> None:
     requirement = Requirement(wanted)

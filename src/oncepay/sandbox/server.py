@@ -8,6 +8,7 @@ also puts the connection within reach of faults such as "processed, then closed 
 import asyncio
 import contextlib
 import http
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
@@ -21,12 +22,13 @@ from oncepay.sandbox.faults import Rule
 BODY_MAX: Final = 1 << 20
 KEEP_ALIVE_S: Final = 8  # as the vendor's own Keep-Alive header says
 END_S: Final = 1.0
+ABSOLUTE: Final = re.compile(rb"^https?://[^/?]*/?", re.IGNORECASE)
 GARBAGE: Final = bytes(range(128, 256)) + b"\r\n\r\n"
 _LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 
 
 class Request(msgspec.Struct):
-    """One request as it came in: the target exactly as sent, header names in lower case."""
+    """One request as it came in: the target as sent (of an absolute one, its path), header names in lower case."""
 
     method: str
     path: str
@@ -79,6 +81,8 @@ class Connection(HttpToolsProtocol):
     _suffering: asyncio.Task[None] | None = None
 
     def on_headers_complete(self) -> None:
+        if not self.url.startswith(b"/"):  # absolute: a server must take it (RFC 9112, 3.2.2), and some SDKs send it
+            self.url = ABSOLUTE.sub(b"/", self.url, count=1)
         path, _, query = self.url.partition(b"?")
         self._quick = self.app.is_quick(path) and not self.expect_100_continue
         if not self._quick:
