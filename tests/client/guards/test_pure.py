@@ -33,7 +33,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
 # -- what is the same --------------------------------------------------------------------------------------------
 
 leaves = st.none() | st.booleans() | st.integers() | st.text() | st.decimals(allow_nan=False, allow_infinity=False)
-values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=12)
+values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
 fields = st.dictionaries(st.text(), values)
 
 

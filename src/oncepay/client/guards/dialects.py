@@ -19,10 +19,10 @@ _NAMED: Final = re.compile(r"^-- name: (\w+)\n(?:-- [^\n]*\n)+(.*?);$", re.MULTI
 _PARAMETER: Final = re.compile(r":([a-z]\w*)")
 _COMMENT: Final = re.compile(r"^--.*\n", re.MULTILINE)
 
-_ANSI: Final = {"if_absent": "ON CONFLICT DO NOTHING", "or_update": "ON CONFLICT (order_no) DO UPDATE SET"}
+_ON_CONFLICT: Final = {"if_absent": "ON CONFLICT DO NOTHING", "or_update": "ON CONFLICT (order_no) DO UPDATE SET"}
 _WORDS: Final[dict[Dialect, dict[str, str]]] = {
-    "postgresql": {**_ANSI, "locked": "FOR UPDATE"},
-    "sqlite": {**_ANSI, "locked": ""},  # it has one writer at a time, who holds all
+    "postgresql": {**_ON_CONFLICT, "locked": "FOR UPDATE"},
+    "sqlite": {**_ON_CONFLICT, "locked": ""},  # it has one writer at a time, who holds all
     # INSERT IGNORE would share its lock of a row that is there, and two who then want to change it block each other.
     "mysql": {
         "if_absent": "ON DUPLICATE KEY UPDATE repeats = repeats + 1",
