@@ -333,6 +333,35 @@ async def test_a_full_one_that_nobody_tells_is_seen_when_somebody_asks(town: Tow
     assert town.shop.told("O-2") == ["paid", "refund.outside"]
 
 
+async def test_one_that_nobody_told_is_seen_when_the_channel_refuses_ours(town: Town) -> None:
+    shown = await starts_with(town, "O-4", "alipay-page")
+    await town.payer_pays(shown)
+    town.sandbox.refund(shown.payment.id + "00", 8800, "alipay")
+    await town.refunds(shown.payment, "r1", 1000)
+    await town.passes(60)
+    payment = await town.now(shown.payment)
+    assert [(r.origin, r.minor, r.status) for r in payment.refunds] == [
+        (Origin.APP, 1000, RefundStatus.FAILED),
+        (Origin.OUTSIDE, 8800, RefundStatus.DONE),
+    ]
+    assert payment.kept == town.kept_in_books(payment) == 0
+
+
+async def test_a_refund_that_can_no_longer_be_made_fails(town: Town) -> None:
+    """Its first call met an empty balance, and meanwhile somebody gave the money back in the console: what is refused
+    then is a repeated call."""
+    shown = await starts_with(town, "O-5", "alipay-page")
+    await town.payer_pays(shown)
+    town.faults({"fault": "not_enough"})
+    await town.refunds(shown.payment, "r1", 8000)
+    town.sandbox.refund(shown.payment.id + "00", 1000, "alipay")
+    await town.passes(7 * DAY_S)
+    payment = await town.now(shown.payment)
+    assert [r.status for r in payment.refunds] == [RefundStatus.FAILED, RefundStatus.DONE]
+    assert payment.kept == town.kept_in_books(payment) == 7800
+    assert town.shop.told("O-5") == ["paid", "refund.opened", "refund.failed", "refund.outside"]
+
+
 async def test_where_the_channel_does_not_say_how_much_a_person_is_called(town: Town) -> None:
     shown = await starts_with(town, "O-3", "wechat-native")
     await town.payer_pays(shown)

@@ -330,6 +330,20 @@ def test_more_than_there_was_is_a_case_and_changes_nothing() -> None:
     assert story.payment.refunds == ()
 
 
+def test_who_refuses_a_refund_is_asked_whether_the_money_is_there_still() -> None:
+    story = Story().paid()
+    story.refund("r", 60)
+    number = story.refund_call()
+    story.refused(number)
+    story.begin()
+    assert (story.attempt().asked, story.attempt().asked_ms) == (Call.QUERY, story.now), "at once"
+    story.say(Fact.SILENT, NO, call=Call.QUERY)
+    assert story.kinds() == ["query"], "and again, when it does not answer"
+    story.begin()
+    story.say(Fact.MOVED, NO, call=Call.QUERY, returned_minor=100)
+    assert (story.payment.kept, story.kinds()) == (0, [])
+
+
 # -- money that is still held ------------------------------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ def steps(payment: Payment, policy: Policy, now_ms: int) -> Iterator[Step]:
 
 def _for_attempt(payment: Payment, a: Attempt, capabilities: Capabilities, now_ms: int) -> Iterator[Step]:
     if a.settled:
-        yield from _again(a, capabilities)
+        yield from _again(a, capabilities) if a.status is Status.OVER else _doubted(payment, a, capabilities)
         return
     end = end_ms(payment, a)
     if never_sent(a):
@@ -72,13 +72,23 @@ def raise_at_ms(payment: Payment, a: Attempt, capabilities: Capabilities) -> int
 
 def _again(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
     """Over is asked again: the money may have moved before."""
-    if a.status is not Status.OVER or not a.shown_ms:
+    if not a.shown_ms:
         return
     closed = a.reason is Reason.CLOSED
     offsets = capabilities.again_closed_at_ms if closed else capabilities.again_at_ms
     at_ms = _next(offsets, a.settled_ms, a.asked_ms)
     if at_ms:
         yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="over is asked again")
+
+
+def _doubted(payment: Payment, a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
+    """Money of which no more can go back may have gone back without us: who refuses a refund is asked how much did."""
+    refused = (out.settled_ms for out in outgoing(payment, of=a.no) if out.reason is Reason.REFUSED)
+    at_ms = refused_ms = max(refused, default=0)
+    if a.asked is Call.QUERY and a.asked_ms >= refused_ms:
+        at_ms = _next(capabilities.again_at_ms, refused_ms, a.asked_ms) if a.fact is Fact.SILENT else 0
+    if at_ms:
+        yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="a refund of it was refused")
 
 
 def _follow(a: Attempt, capabilities: Capabilities, end: int, now_ms: int) -> Iterator[Step]:

@@ -44,6 +44,7 @@ CAPABILITIES: Final = Capabilities(
     refund_query_at_ms=tuple(at_ms for at_ms in REFUND_QUERY_AT_MS if at_ms >= 10 * S),
     refund_spacing_ms=3 * S,
     refund_count=50,  # the vendor publishes none; each is a number in the payment
+    refund_absent_margin_ms=1 * DAY,  # what has no refund_status may be running still; not for a day after a refusal
     refund_window_ms=REFUND_WINDOW_MS,
 )  # fmt: skip
 
