@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 
+import msgspec
 import pytest
 
 from oncepay.domain import errors
@@ -258,6 +259,21 @@ async def test_what_can_be_closed_is_closed_before_the_next_also_beside_a_page_t
     for one, after in itertools.pairwise(payment.attempts):
         if one.channel == "wechat" and one.shown_ms:
             assert 0 < one.settled_ms <= after.created_ms, "nobody may pay both"
+
+
+async def test_a_code_that_came_to_nothing_is_no_refusal_and_the_same_request_starts_another(town: Town) -> None:
+    """UnionPay tells a code once. When the call was lost on its way, the channel does not know the number. (A request
+    that waits for the first query hears of that.)"""
+    town.engine.settings = msgspec.structs.replace(town.engine.settings, start_budget_ms=15_000)
+    town.faults({"fault": "drop_before", "call": "prepay"})
+    with pytest.raises(errors.ChannelSilent, match="starts another") as said:
+        await town.pay("S-7", channel="unionpay", method="qr")
+    assert (said.value.fields["outcome"], said.value.retry) == ("not_sent", True)
+    again = await town.pay("S-7", channel="unionpay", method="qr")
+    assert again.attempt is not None
+    assert again.attempt.no.endswith("01")
+    await town.payer_pays(again)
+    assert town.shop.told("S-7") == ["paid"]
 
 
 # -- twice, late, wrong, without us ------------------------------------------------------------------------------------

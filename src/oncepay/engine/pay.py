@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from oncepay.domain import errors, ids
-from oncepay.domain.attempt import Attempt, Call
+from oncepay.domain.attempt import Attempt, Call, Reason
 from oncepay.domain.change import Hear, Start, Step, StepKind
 from oncepay.domain.decide import create as create_change
 from oncepay.domain.decide import decide
@@ -266,11 +266,17 @@ def _usable(payment: Payment, attempt: Attempt, now_ms: int) -> bool:
 def _settled(payment: Payment, asked: Start) -> Shown:
     """The attempt came to an end while it was being started."""
     last = next((a for a in reversed(payment.attempts) if a.incoming and a.same == asked.same), None)
-    if last is not None and payment.status is PaymentStatus.OPEN and not last.superseded_ms:
+    if last is None or payment.status is not PaymentStatus.OPEN or last.superseded_ms:
+        return Shown(payment=payment, attempt=last)
+    if last.reason is Reason.REFUSED:
         raise errors.ChannelRefused(
             f"{last.channel} refused: {last.words or last.reason}", outcome="failed", attempt=f"att_{last.no}"
         )
-    return Shown(payment=payment, attempt=last)
+    raise errors.ChannelSilent(  # its call came to nothing, and nobody was given anything: the next may fare better
+        f"nothing came of {last.no} at {last.channel}; the same request starts another attempt",
+        outcome="not_sent",
+        attempt=f"att_{last.no}",
+    )
 
 
 async def credential(engine: Engine, payment: Payment, attempt: Attempt) -> str:

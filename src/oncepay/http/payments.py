@@ -44,7 +44,7 @@ async def create(ask: Ask[bodies.NewPayment, Nothing]) -> Reply:
     )
     try:
         shown = await pay.create(engine, app, new, _attempt(body.attempt) if body.attempt else None)
-    except errors.ChannelRefused as error:
+    except (errors.ChannelRefused, errors.ChannelSilent) as error:
         error.fields["payment"] = f"pay_{payment_id(engine.ledger.installation, app.id, body.order_no)}"
         raise
     return _started(engine, shown, replayed=shown.replayed)
@@ -90,7 +90,7 @@ async def start(ask: Ask[bodies.NewAttempt, Nothing]) -> Reply:
     known = {attempt.no for attempt in stored.attempts}
     try:
         shown = await pay.start(ask.engine, stored, _attempt(ask.body))
-    except errors.ChannelRefused as error:
+    except (errors.ChannelRefused, errors.ChannelSilent) as error:
         error.fields["payment"] = f"pay_{stored.id}"
         raise
     return _started(ask.engine, shown, replayed=shown.attempt is not None and shown.attempt.no in known)
@@ -215,6 +215,7 @@ _STARTING: Final = (
     errors.Overloaded,
     errors.AccountPaused,
     errors.ChannelRefused,
+    errors.ChannelSilent,
     errors.CommitUnknown,
 )
 _IN_DOUBT: Final = Answer(202, "The channel has not answered yet; the attempt is followed.", answers.PaymentStarted)
