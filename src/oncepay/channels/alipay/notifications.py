@@ -22,6 +22,7 @@ from oncepay.domain.change import Evidence
 from oncepay.ports import Notice, Refused
 
 KIND: Final = "trade_status_sync"
+FIELDS_MAX: Final = 256  # a notice has some forty; to read thousands takes a stranger's form longer than to send it
 
 _UNSIGNED: Final = frozenset({b"sign", b"sign_type"})
 _READ: Final = (*Trade.__struct_fields__, "app_id", "seller_id", "notify_type", "notify_time", "out_biz_no")
@@ -54,6 +55,8 @@ def read(body: bytes, opened: Opened, *, now_ms: int) -> Notice | Refused:
 def fields(body: bytes) -> dict[bytes, bytes]:
     """A form, decoded once. Raises ValueError for what is malformed, and for a name that stands twice: two readers must
     not see two different messages."""
+    if body.count(b"&") >= FIELDS_MAX:
+        raise ValueError(f"more than {FIELDS_MAX} fields")
     found: dict[bytes, bytes] = {}
     for pair in body.split(b"&"):
         if _BROKEN.search(pair):
