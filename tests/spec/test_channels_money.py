@@ -76,10 +76,11 @@ async def test_a_refund_in_the_vendors_console_lowers_what_is_kept(town: Town, n
 
 
 async def test_a_full_one_that_nobody_tells_is_seen_when_somebody_asks(town: Town) -> None:
-    shown = await starts_with(town, "O-2", "alipay-page")
+    switched = await starts_with(town, "O-2", "wechat-native")  # what is over is asked about too
+    shown = await town.starts(switched.payment, "alipay", "page")
     await town.payer_pays(shown)
-    town.sandbox.refund(shown.payment.id + "00", 8800, "alipay")
-    await town.passes(60)
+    town.sandbox.refund(shown.payment.id + "01", 8800, "alipay")
+    await town.passes(90)
     assert (await town.now(shown.payment)).kept == 8800
     await town.asks(shown.payment)
     await town.quiet()

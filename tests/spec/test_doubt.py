@@ -162,6 +162,24 @@ async def test_a_delivery_whose_process_died_comes_back_after_its_lease(town: To
     assert town.shop.told("D-6") == ["paid"]
 
 
+async def test_a_fault_of_ours_in_a_delivery_stops_no_other(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish, broken = town.centre.deliverer._publisher.publish, [True] * 16
+
+    async def fails_at_first(*given: Any) -> Any:
+        await asyncio.sleep(0.05)  # until all of them wait
+        if broken and broken.pop():
+            raise ZeroDivisionError("a fault of ours")
+        return await publish(*given)
+
+    monkeypatch.setattr(town.centre.deliverer._publisher, "publish", fails_at_first)
+    shown = [await town.pay(f"D-6-{n}") for n in range(40)]
+    for one in shown:
+        town.sandbox.pay(one.payment.id + "00")
+    await town.sandbox.settle()
+    await town.passes(60)
+    assert len(town.shop.books) == 40
+
+
 async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_wait_parked(town: Town) -> None:
     town.shop.status = 410
     await paid(town, "D-7")

@@ -74,6 +74,8 @@ class Deliverer:
                     await self._deliver(row)
                 except OncepayError as error:
                     log.warning("delivery.unmarked payment=%s why=%s", row.payment_id, error.detail)
+                except Exception:  # it comes back when its lease is over; those behind it must not wait for that
+                    log.exception("delivery.failed payment=%s", row.payment_id)
         finally:
             self._running[endpoint_id] -= 1
 

@@ -178,8 +178,8 @@ def next_step(engine: Engine, payment: Payment, now_ms: int) -> Step | None:
 
 
 async def ask_now(engine: Engine, payment: Payment) -> Payment:
-    """Ask the channel at once about all that is not settled, or else about the money that paid, of which some may have
-    gone back without us: when the payer comes back, or the app wants a fresh answer. At most every two seconds a
+    """Ask the channel at once about all that may still bring money, and about the money that paid, of which some may
+    have gone back without us: when the payer comes back, or the app wants a fresh answer. At most every two seconds a
     payment, and never while a call is in flight."""
     now_ms = engine.clock.now_ms()
     last_ms = max((a.asked_ms for a in payment.attempts if a.asked in QUERIES), default=0)
@@ -187,8 +187,8 @@ async def ask_now(engine: Engine, payment: Payment) -> Payment:
         return payment
     asking = [a for a in payment.attempts if askable(a, now_ms)]
     paying = payment.attempt(payment.paid_by)
-    if not asking and paying is not None and paying.until_ms <= now_ms:
-        asking = [paying]
+    if paying is not None and paying.until_ms <= now_ms:
+        asking.append(paying)
     for attempt in asking:
         kind = StepKind.QUERY if attempt.direction is Direction.IN else StepKind.QUERY_REFUND
         payment = await take(engine, payment, Step(kind=kind, at_ms=now_ms, number=attempt.no, why="asked afresh"))

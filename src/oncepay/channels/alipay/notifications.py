@@ -22,6 +22,7 @@ from oncepay.domain.change import Evidence
 from oncepay.ports import Notice, Refused
 
 KIND: Final = "trade_status_sync"
+FIELDS_MAX: Final = 256  # a notice has some forty; to read thousands takes a stranger's form longer than to send it
 
 _UNSIGNED: Final = frozenset({b"sign", b"sign_type"})
 _READ: Final = (*Trade.__struct_fields__, "app_id", "seller_id", "notify_type", "notify_time", "out_biz_no")
@@ -56,6 +57,8 @@ def fields(body: bytes) -> dict[bytes, bytes]:
     not see two different messages."""
     if _BROKEN.search(body):
         raise ValueError("a percent sign without two digits")
+    if body.count(b"&") >= FIELDS_MAX:
+        raise ValueError(f"more than {FIELDS_MAX} fields")
     found: dict[bytes, bytes] = {}
     for pair in body.split(b"&"):
         name, equals, value = (unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"="))

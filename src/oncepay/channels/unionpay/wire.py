@@ -21,6 +21,7 @@ from oncepay.channels.texts import BEIJING, CNY
 from oncepay.domain.money import MINOR_MAX
 
 CODE_OF_CNY: Final = "156"  # ISO 4217, numeric
+FIELDS_MAX: Final = 256  # a notice has some thirty; to read thousands takes a stranger's form longer than to send it
 
 # Possessive throughout: a bracket that is never closed must not be tried in a thousand ways.
 _NAMED: Final = r"[A-Za-z][A-Za-z0-9_]*+"
@@ -70,6 +71,8 @@ def read_form(body: bytes) -> dict[str, str]:
     What is signed is ``k=v&k=v`` without any escape, so a field that swallows its neighbour (``a=1%26b=2``) has the
     same signature as the two of them. Only fields that would come out of that text again as they went in are taken.
     """
+    if body.count(b"&") >= FIELDS_MAX:
+        raise ValueError(f"more than {FIELDS_MAX} fields")
     if _BROKEN_ESCAPE.search(body):
         raise ValueError("a broken escape")
     fields: dict[str, str] = {}
