@@ -75,4 +75,4 @@ SELECT case_id, id, payment_id, verb, actor, reason, evidence, number, did, at_m
   FROM act
  WHERE payment_id = ?1
    AND payment_id <> ''
- ORDER BY at_ms, id;
+ ORDER BY at_ms, id, case_id;
