@@ -366,3 +366,37 @@ def test_surplus_that_the_channel_will_not_take_back_is_tried_again_before_it_no
     assert max(b - a for a, b in pairwise(days[:30])) == 1
     assert days[31] == 335, "thirty days before the end"
     assert days[-1] == 364
+
+
+# -- over is asked again -----------------------------------------------------------------------------------------------
+
+
+def closed_at_the_channel() -> Story:
+    story = Story()
+    story.shown()
+    story.close()
+    story.begin()
+    story.say(Fact.PENDING, call=Call.QUERY)
+    story.begin()
+    story.say(Fact.OVER, call=Call.CLOSE, reason=Reason.CLOSED)
+    assert story.payment.status is PaymentStatus.CLOSED
+    return story
+
+
+def test_the_one_question_after_a_close_is_asked_until_it_is_answered() -> None:
+    """The payer paid in the moment of the close, nobody told us, and the question after it met a channel in trouble."""
+    story = closed_at_the_channel()
+    for at_s in (60, 600, 3600):
+        step = story.begin()
+        assert (step.kind, round((story.now - story.attempt().settled_ms) / S)) == (StepKind.QUERY, at_s)
+        story.say(Fact.SILENT, call=Call.QUERY)
+    story.begin()
+    story.say(Fact.MOVED, call=Call.QUERY)
+    assert [r.origin for r in story.payment.refunds] == [Origin.SURPLUS]
+
+
+def test_once_is_enough_when_it_is_answered() -> None:
+    story = closed_at_the_channel()
+    story.begin()
+    story.say(Fact.OVER, call=Call.QUERY, reason=Reason.CLOSED)
+    assert "query" not in story.kinds()

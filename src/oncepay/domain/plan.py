@@ -71,11 +71,13 @@ def raise_at_ms(payment: Payment, a: Attempt, capabilities: Capabilities) -> int
 
 
 def _again(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
-    """Over is asked again: the money may have moved before."""
+    """Over is asked again: the money may have moved before. Once is enough after an acknowledged close, if that was
+    answered."""
     if not a.shown_ms:
         return
-    closed = a.reason is Reason.CLOSED
-    offsets = capabilities.again_closed_at_ms if closed else capabilities.again_at_ms
+    unanswered = a.fact is Fact.SILENT and a.asked is Call.QUERY and a.asked_ms > a.settled_ms
+    once = a.reason is Reason.CLOSED and not unanswered
+    offsets = capabilities.again_closed_at_ms if once else capabilities.again_at_ms
     at_ms = _next(offsets, a.settled_ms, a.asked_ms)
     if at_ms:
         yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="over is asked again")

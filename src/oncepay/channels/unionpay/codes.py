@@ -36,7 +36,7 @@ _ROWS: Final = {
     # Nobody knows yet.
     "03": (ASK,     ASK,     ASK,     PENDING),
     "04": (ASK,     ASK,     ASK,     PENDING),
-    "05": (PENDING, ASK,     PENDING, PENDING),
+    "05": (PENDING, ASK,     ASK,     PENDING),  # "in progress": a refund that then is not there may be sent again
     "42": (ASK,     ASK,     ASK,     PENDING),
     "70": (ASK,     ASK,     ASK,     PENDING),
     # It is there already.
