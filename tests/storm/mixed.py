@@ -34,8 +34,9 @@ SCRIPTS: Final = ("pays",) * 8 + (
     "switches and pays", "switches and pays", "switches and pays the first", "switches and pays both",
     "pays twice", "leaves", "switches and leaves", "comes late",
 )  # fmt: skip
-# Left out: what only a person ends, and what concerns bills, which nobody fetches yet.
-LEFT_OUT: Final = frozenset({"refund_abnormal", *(name for name in MENU if name.startswith("bill_"))})
+# Left out: what only a person ends; what concerns bills, which nobody fetches yet; and money that a channel takes for an
+# order that it has said is closed: when its notification is lost as well, only the bill tells of it.
+LEFT_OUT: Final = frozenset({"refund_abnormal", "pay_after_close", *(n for n in MENU if n.startswith("bill_"))})
 SHORT: Final[dict[str, dict[str, Any]]] = {
     "slow": {"seconds": 1}, "slow_drip": {"seconds": 0.01}, "refund_late": {"seconds": 600}
 }  # fmt: skip
