@@ -12,8 +12,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from oncepay.domain.errors import Unavailable
 from oncepay.ports import Ledger, Page
 from oncepay.store.open import open_ledger
+from oncepay.store.sqlite_link import Settings, connect
 from tests.store.conftest import TOKEN
 
 ROOT = Path(__file__).parents[2]
@@ -98,3 +100,26 @@ async def test_what_a_killed_process_had_acknowledged_is_there(tmp_path: Path) -
     link = apsw.Connection(f"{tmp_path}/ledger.db")
     assert link.pragma("integrity_check") == "ok"
     link.close()
+
+
+def test_a_new_file_that_another_process_is_just_setting_up_is_waited_for(tmp_path: Path) -> None:
+    other = apsw.Connection(str(tmp_path / "new.db"))
+    other.execute("BEGIN IMMEDIATE")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            other.execute("COMMIT")
+
+    link = connect(Settings(path=str(tmp_path / "new.db")), writer=True, pause=pause)
+    assert link.pragma("journal_mode") == "wal"
+    assert len(pauses) == 3
+    link.close()
+    other.close()
+    with_one_held = apsw.Connection(str(tmp_path / "held.db"))
+    with_one_held.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable, match="another process holds"):
+        connect(Settings(path=str(tmp_path / "held.db"), busy_timeout_ms=50), writer=True, pause=pauses.append)
+    assert len(pauses) == 3 + 5, "but not for ever"
+    with_one_held.close()
