@@ -12,7 +12,7 @@ from oncepay.domain.change import Evidence, Hear, Said
 from oncepay.domain.desk import Desk, in_doubt, incoming, outgoing, reserved
 from oncepay.domain.ids import ID_LENGTH
 from oncepay.domain.payment import Origin, Refund, RefundStatus
-from oncepay.domain.settle import OUTSIDE_MARK, add_try, free_number
+from oncepay.domain.settle import LAST_DAYS_MS, OUTSIDE_MARK, add_try, free_number
 
 _NOTHING: Final = frozenset({Fact.ABSENT, Fact.SILENT})
 
@@ -193,6 +193,7 @@ def raise_wrong(desk: Desk, evidence: Evidence, heard: Hear, wrong: str) -> None
         "wrong_content",
         f"A validly signed message about {evidence.number} does not fit this payment: {wrong}. Nothing was changed.",
         apart=f"{evidence.trade_no}:{evidence.minor}:{evidence.currency}",
+        due_ms=_goes_back_ms(desk, evidence, heard),
         number=evidence.number,
         fact=evidence.fact.value,
         minor=evidence.minor,
@@ -205,3 +206,17 @@ def raise_wrong(desk: Desk, evidence: Evidence, heard: Hear, wrong: str) -> None
         ours=not evidence.wrong,
     )
     desk.evidence.append(msgspec.structs.replace(evidence, wrong=wrong, account=heard.account))
+
+
+def _goes_back_ms(desk: Desk, evidence: Evidence, heard: Hear) -> int:
+    """When money that is with us and fits nothing goes back by itself, if nobody has decided by then and the channel
+    still says that it moved; 0 for what is not with us, or is no money."""
+    if (
+        evidence.wrong
+        or evidence.fact is not Fact.MOVED
+        or evidence.direction is not Direction.IN
+        or not evidence.minor
+    ):
+        return 0
+    window_ms = desk.policy[heard.channel].refund_window_ms
+    return max((evidence.channel_ms or desk.now_ms) + window_ms - LAST_DAYS_MS, desk.now_ms)

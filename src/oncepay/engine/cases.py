@@ -39,7 +39,8 @@ BY_ITSELF: Final[Mapping[str, str]] = {
     "outside_refund": "What went back is recorded when the channel says how much it was.",
     "debited_late": "The channel sends it back by itself.",
     "contradiction": "Nothing: it stays succeeded.",
-    "wrong_content": "Nothing was changed by the message; the attempt is followed as ever.",
+    "wrong_content": "The attempt is followed as ever. Money that is with us goes back thirty days before the channel's"
+    " window for refunds ends, if the channel then says that it moved.",
     "unplaced_money": "Nothing.",
     "account_account": "Calls that move money wait a minute at most, questions go on; it ends when a call is answered.",
     "account_balance": "The same number is tried again by the refund's timetable.",

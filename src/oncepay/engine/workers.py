@@ -11,6 +11,7 @@ from oncepay.domain.errors import OncepayError, Unavailable
 from oncepay.domain.payment import Payment
 from oncepay.engine.core import Engine, log, month_of
 from oncepay.engine.deliver import Deliverer
+from oncepay.engine.held import give_back_held
 from oncepay.engine.intake import back_off, take_in_kept
 from oncepay.engine.metrics import POISONED
 from oncepay.engine.step import next_step, run_due
@@ -106,9 +107,10 @@ async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]]
 
 
 async def upkeep(engine: Engine) -> int:
-    """Forget the raw bytes of long ago. The facts stay."""
+    """Forget the raw bytes of long ago (the facts stay); send back what was held for too long."""
     month = month_of(engine.clock.now_ms() - engine.settings.raw_days * 86_400_000)
     await engine.ledger.forget_raw(month)
+    await give_back_held(engine)
     return 0
 
 
