@@ -42,7 +42,8 @@ SHORT: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 AT_ONCE: Final = 48
 FAST: Final = 20.0  # seconds of the world's time in one of ours, while it storms
-PEACE_STEPS_S: Final = (20.0,) * 90 + (600.0,) * 12 + (3_600.0,) * 70
+# A week: what UnionPay debited too late (its 42) it sends back by itself, and that takes it five.
+PEACE_STEPS_S: Final = (20.0,) * 90 + (600.0,) * 12 + (3_600.0,) * 70 + (21_600.0,) * 18
 MINOR: Final = 8800
 
 
@@ -161,7 +162,7 @@ class Storm:
     # -- peace ---------------------------------------------------------------------------------------------------
 
     async def _peace(self) -> list[str]:
-        """Time passes until the books agree, or for three days."""
+        """Time passes until the books agree, or for a week."""
         wrong: list[str] = []
         for step, seconds in enumerate(PEACE_STEPS_S):
             await self.world.advance(seconds)
