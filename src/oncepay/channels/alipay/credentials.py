@@ -13,12 +13,12 @@ expired. Its time is the attempt's own, so it is the same whenever it is made.
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlencode
 
 import msgspec
 
 from oncepay.channels.alipay.opened import Opened
 from oncepay.channels.alipay.requests import RETURNING, signed, stored
+from oncepay.channels.forms import encoded
 from oncepay.domain.attempt import Attempt
 from oncepay.domain.capabilities import H
 from oncepay.domain.change import Credential
@@ -30,11 +30,11 @@ def made(attempt: Attempt, opened: Opened, body: bytes) -> Credential:
     """Of page, wap and app. ``body``: the stored first body."""
     parameters = signed(opened, stored(body), at_ms=attempt.created_ms)
     if attempt.method in RETURNING:
-        content = {"type": "url", "url": f"{opened.base_urls[0]}?{urlencode(parameters)}"}
+        content = {"type": "url", "url": f"{opened.base_urls[0]}?{encoded(parameters)}"}
     else:
         signature = parameters.pop("sign")
-        ordered = [(name, parameters[name]) for name in sorted(parameters)]
-        content = {"type": "order_string", "order_string": urlencode([*ordered, ("sign", signature)])}
+        ordered = {name: parameters[name] for name in sorted(parameters)}
+        content = {"type": "order_string", "order_string": encoded({**ordered, "sign": signature})}
     return Credential(body=msgspec.json.encode(content).decode(), until_ms=attempt.expires_ms)
 
 

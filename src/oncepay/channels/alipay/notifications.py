@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote
 
 from oncepay.channels.alipay.facts import of_trade
 from oncepay.channels.alipay.keys import SIGN_TYPE, Doubt, verify
 from oncepay.channels.alipay.opened import Opened
 from oncepay.channels.alipay.wire import NO, TRADE_NO, Trade
+from oncepay.channels.forms import decoded
 from oncepay.channels.texts import differing, printable, read_time
 from oncepay.domain.attempt import Direction, Fact, Road
 from oncepay.domain.change import Evidence
@@ -61,7 +62,8 @@ def fields(body: bytes) -> dict[bytes, bytes]:
         raise ValueError(f"more than {FIELDS_MAX} fields")
     found: dict[bytes, bytes] = {}
     for pair in body.split(b"&"):
-        name, equals, value = (unquote_to_bytes(part.replace(b"+", b" ")) for part in pair.partition(b"="))
+        named, equals, said = pair.partition(b"=")
+        name, value = decoded(named), decoded(said)
         if not (_NAME.fullmatch(name) and equals):
             raise ValueError("it is no form")
         if (swallowed := _SWALLOWED.search(value)) is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -17,6 +17,7 @@ from oncepay.channels.alipay import options as vendor
 from oncepay.channels.alipay.keys import SIGN_TYPE
 from oncepay.channels.alipay.opened import Opened
 from oncepay.channels.alipay.wire import time_text
+from oncepay.channels.forms import encoded
 from oncepay.channels.rsa import sign
 from oncepay.channels.texts import CNY, cut
 from oncepay.domain.attempt import Attempt, Call
@@ -166,7 +167,7 @@ def posted(opened: Opened, parameters: Mapping[str, str], *, host: int = 0) -> R
     form = ("Content-Type", f"application/x-www-form-urlencoded;charset={charset}")
     return Request(
         method="POST",
-        url=f"{opened.base_urls[host % len(opened.base_urls)]}?{urlencode(common, encoding=charset)}",
+        url=f"{opened.base_urls[host % len(opened.base_urls)]}?{encoded(common, charset)}",
         headers=(("Accept", "application/json"), ("User-Agent", "oncepay"), form),
-        body=urlencode({"biz_content": parameters["biz_content"]}, encoding=charset).encode(),
+        body=encoded({"biz_content": parameters["biz_content"]}, charset).encode(),
     )

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlencode
 
+from oncepay.channels.forms import decoded, encoded
 from oncepay.channels.texts import BEIJING, CNY
 from oncepay.domain.money import MINOR_MAX
 
@@ -34,12 +34,13 @@ _NUMBER: Final = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
 _AMOUNT: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[0-9A-Z]{3}", re.ASCII)
 _TIME: Final = re.compile(r"[0-9]{14}", re.ASCII)
+_HALF_A_YEAR: Final = timedelta(days=180)
 _TIME_OF_YEAR: Final = re.compile(r"[0-9]{4}(?:[0-9]{6})?", re.ASCII)
 
 
 def form(fields: Mapping[str, str]) -> bytes:
     """The body of a request."""
-    return urlencode(fields).encode()
+    return encoded(fields).encode()
 
 
 def read_plain(text: str) -> dict[str, str]:
@@ -76,11 +77,11 @@ def read_form(body: bytes) -> dict[str, str]:
     if _BROKEN_ESCAPE.search(body):
         raise ValueError("a broken escape")
     fields: dict[str, str] = {}
-    for pair in body.replace(b"+", b" ").split(b"&"):
+    for pair in body.split(b"&"):
         name, equals, value = pair.partition(b"=")
         if not equals:
             raise ValueError("a field without =")
-        named, said = unquote_to_bytes(name).decode(), unquote_to_bytes(value).decode()
+        named, said = decoded(name).decode(), decoded(value).decode()
         if not _NAME.fullmatch(named) or not _VALUE.fullmatch(said):
             raise ValueError(f"{named[:64]!r} is no field, or swallows others")
         _add(fields, named, said)
@@ -157,5 +158,8 @@ def nearest(text: str, to: datetime) -> datetime | None:
     if not _TIME_OF_YEAR.fullmatch(text):
         return None
     whole = text.ljust(10, "0")
-    times = [read_time(f"{year:04}{whole}") for year in (to.year - 1, to.year, to.year + 1)]
+    near = read_time(f"{to.year:04}{whole}")
+    if near and abs(near - to) < _HALF_A_YEAR:
+        return near
+    times = [near, *(read_time(f"{year:04}{whole}") for year in (to.year - 1, to.year + 1))]
     return min((time for time in times if time), key=lambda time: abs(time - to), default=None)
