@@ -67,7 +67,9 @@ class World:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        # Shorter than the sandbox keeps an idle connection: else a request meets one that is just being closed.
+        kept = aiohttp.TCPConnector(keepalive_timeout=4)
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), connector=kept)
         try:
             self.sandbox.start()
             await self.shop.open()
