@@ -253,11 +253,11 @@ async def test_an_account_that_is_well_again_is_not_waited_for(town: Town) -> No
     await town.refunds(shown.payment, "r1", 100)
     await town.passes(6 * HOUR_S)
     row = await case_of(town, "account_balance")
-    assert town.engine.paused
+    assert town.engine.pauses
     town.sandbox.faults.replace({"on": {}})
     assert await do(town, row, Verb.RETRY)
     assert town.refunds_in_books(shown.payment) == [100]
-    assert town.engine.paused == {}
+    assert not town.engine.pauses
     assert await acts(town, row) == [Verb.RETRY]
     await town.passes(60)
     assert town.shop.told("K-11") == ["paid", "refund.opened", "refund.done"]

@@ -253,6 +253,16 @@ async def test_an_account_that_the_channel_refuses_pauses_with_one_case(town: To
     assert len([row for row in town.sandbox.books() if row.paid]) == 1
 
 
+async def test_a_product_that_the_account_may_not_use_keeps_nobody_from_the_others(town: Town) -> None:
+    """Another app of the same account goes on paying by what it may use, and what one may not use waits alone."""
+    town.sandbox.faults.replace({"on": {"refused_403": {"call": "prepay"}}})
+    await town.pay("D-14", method="h5")
+    with pytest.raises(errors.AccountPaused):
+        await town.pay("D-15", method="h5")
+    town.sandbox.faults.replace({"on": {}})
+    assert (await town.pay("D-16")).credential
+
+
 async def test_two_centres_on_one_database_do_each_step_once(town: Town) -> None:
     """Two workers claim at the same moment: no payment is asked about twice."""
     town.faults(notify_none=1.0)

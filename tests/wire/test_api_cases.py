@@ -43,7 +43,7 @@ async def test_a_case_says_how_old_it_is_what_is_at_risk_and_what_comes_by_itsel
     payment, case = await wrongly_told(api)
     assert (case["payment"], case["kind"], case["status"], case["seen"]) == (payment, "wrong_content", "open", 1)
     assert case["at_risk"] == {"minor": 1, "currency": "CNY"}
-    assert case["by_itself"].startswith("Nothing was changed")
+    assert case["by_itself"].startswith("The attempt is followed as ever.")
     assert (case["next"]["what"], case["next"]["why"]) == ("query", "the timetable")
     assert case["due_ms"] == case["next"]["at_ms"]
     assert case["age_ms"] == 0

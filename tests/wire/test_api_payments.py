@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from oncepay.domain.change import Fault
+from oncepay.engine.pauses import use_of
 from oncepay.sandbox.wechat.wire import Refusal
 from tests.wire.api import NATIVE, TEA, Api, open_api
 
@@ -249,9 +250,9 @@ async def test_the_timeline_tells_the_whole_story(api: Api) -> None:
 
 
 async def test_an_account_that_the_channel_turns_away_is_said_to_be_tried_later(api: Api) -> None:
-    api.engine.paused["wx", Fault.ACCOUNT] = (api.town.now_ms + 12_400, 5_000)
+    api.engine.pauses.pause("wx", use_of("prepay", "native"), Fault.ACCOUNT, api.town.now_ms + 7_400)
     said = await api.shop.post("/v1/payments", tea("P-17", attempt=NATIVE))
-    del api.engine.paused["wx", Fault.ACCOUNT]
+    api.engine.pauses.lift("wx")
     assert (said.status, said.json["code"], said.json["outcome"]) == (503, "account_paused", "not_sent")
     assert said.headers["retry-after"] == "13"
     assert said.json["retry"] is True

@@ -20,7 +20,7 @@ from oncepay.domain.plan import steps
 from oncepay.domain.subject import handling, refund_of
 from oncepay.engine.core import GUARD_TRIES, Engine, log
 from oncepay.engine.intake import take_in_kept
-from oncepay.engine.step import PAUSES, do, run_due
+from oncepay.engine.step import do, run_due
 from oncepay.engine.story import step_ahead
 from oncepay.ports import CaseRow, EvidenceRow
 
@@ -42,7 +42,7 @@ BY_ITSELF: Final[Mapping[str, str]] = {
     "wrong_content": "The attempt is followed as ever. Money that is with us goes back thirty days before the channel's"
     " window for refunds ends, if the channel then says that it moved.",
     "unplaced_money": "Nothing.",
-    "account_account": "Calls that move money wait a minute at most, questions go on; it ends when a call is answered.",
+    "account_account": "Calls of the refused kind wait a minute at most, all else goes on; it ends when a call is answered.",
     "account_balance": "The same number is tried again by the refund's timetable.",
     "poisoned": "All is kept, and tried hourly.",
 }
@@ -164,8 +164,7 @@ async def _handle(engine: Engine, payment: Payment, record: Act, data: Mapping[s
     attempt = payment.attempt(change.acts[0].number)
     if attempt is not None and attempt.asked is not None and _calls(wish.verb, attempt):
         if wish.verb is Verb.RETRY:
-            for fault in PAUSES:
-                engine.paused.pop((attempt.account, fault), None)
+            engine.pauses.lift(attempt.account)
         payment = await do(engine, payment, attempt.no, attempt.asked, body=bodies.get(attempt.no))
     await run_due(engine, payment, budget_ms=engine.settings.start_budget_ms)
     return True

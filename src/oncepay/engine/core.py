@@ -13,12 +13,13 @@ import msgspec
 
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import Policy
-from oncepay.domain.change import Change, DeliveryDue, Drafted, Fault, Hear, Input, Raw
+from oncepay.domain.change import Change, DeliveryDue, Drafted, Hear, Input, Raw
 from oncepay.domain.decide import decide
 from oncepay.domain.errors import Busy, MethodUnknown, PaymentAbsent
 from oncepay.domain.payment import Payment
 from oncepay.engine.directory import Directory
 from oncepay.engine.metrics import EVIDENCE, GUARD_LOST, labelled
+from oncepay.engine.pauses import Pauses
 from oncepay.ports import Channel, Clock, DeliveryRow, Dice, Draft, EventRow, Ledger, Transport
 
 log = logging.getLogger("oncepay")
@@ -101,7 +102,7 @@ class Engine:
         self.check_target = check_target  # (url, private networks) of an endpoint; raises ValueError
         self.policy: Policy = {name: channel.capabilities for name, channel in channels.items()}
         self.hub = Hub()
-        self.paused: dict[tuple[str, Fault], tuple[int, int]] = {}  # account and why -> (until_ms, length_ms)
+        self.pauses = Pauses()
         self.refreshing: set[str] = set()  # accounts whose keys are being fetched
         self.background: set[asyncio.Task[None]] = set()
         self.hand_over: Callable[[DeliveryRow], bool] | None = None  # the deliverer of this process, if it has one

@@ -16,7 +16,8 @@ from oncepay.domain.desk import end_ms, unsettled
 from oncepay.domain.fingerprint import check_same_payment, same_attempt
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.engine.core import GUARD_TRIES, Engine, Extras, apply
-from oncepay.engine.step import do, next_step, paused_until_ms, run_due, take
+from oncepay.engine.pauses import use_of
+from oncepay.engine.step import do, next_step, run_due, take
 from oncepay.ports import Account, App
 
 SUBJECT_BYTES_MAX: Final = 127 * 3
@@ -128,7 +129,7 @@ def _checked(engine: Engine, new: NewAttempt, now_ms: int) -> Start:
     channel = engine.channel(new.channel)
     channel.check_start(new.method, new.payer, new.options)
     account = _account(engine, new)
-    paused_ms = paused_until_ms(engine, account.id, StepKind.PREPAY)
+    paused_ms = engine.pauses.until_ms(account.id, use_of(Call.PREPAY, new.method))
     if paused_ms > now_ms:
         raise errors.AccountPaused(account=account.id, until_ms=paused_ms)
     capabilities = channel.capabilities

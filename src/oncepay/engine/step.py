@@ -11,13 +11,14 @@ from typing import Final
 import msgspec
 
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Status
-from oncepay.domain.change import Begin, Fault, Hear, Step, StepKind, Tick
+from oncepay.domain.change import Begin, Hear, Step, StepKind, Tick
 from oncepay.domain.decide import decide
 from oncepay.domain.payment import Payment
 from oncepay.domain.plan import plan, steps
 from oncepay.engine.core import Engine, apply, log
 from oncepay.engine.keys import refresh_keys
 from oncepay.engine.metrics import CALLS, WORK, labelled
+from oncepay.engine.pauses import use_of
 from oncepay.ports import Answered, Read
 
 
@@ -69,7 +70,7 @@ async def do(engine: Engine, payment: Payment, number: str, call: Call, *, body:
         answers=number,
         credential=read.credential,
     )
-    _pause(engine, attempt, call, read)
+    engine.pauses.hear(attempt, call, read.evidence, engine.clock.now_ms())
     payment = await apply(engine, payment, heard, raw=raw)
     WORK.observe((engine.clock.now_ms() - started_ms) / 1000)
     return payment
@@ -125,49 +126,25 @@ def channel_of(payment: Payment, step: Step) -> str:
     return paying.channel
 
 
-def account_of(payment: Payment, step: Step) -> str:
-    """The account that a step will use."""
+# -- an account that the channel turns away ----------------------------------------------------------------------
+
+
+def paused_until_ms(engine: Engine, payment: Payment, step: Step) -> int:
+    """Until when a step waits for its account; 0 if it does not."""
     attempt = payment.attempt(step.number)
     if attempt is None:
         refund = payment.refund(step.refund_no)
         attempt = payment.attempt(refund.of) if refund else None
-    return attempt.account if attempt else ""
-
-
-# -- an account that the channel turns away ----------------------------------------------------------------------
-
-
-PAUSES: Final = {Fault.ACCOUNT: (5_000, 60_000), Fault.BALANCE: (60_000, 3_600_000)}  # first, longest
-
-
-def _pause(engine: Engine, attempt: Attempt, call: Call, read: Read) -> None:
-    """Calls that move money wait while the channel turns the account away; queries go on and find out when it ends.
-    Without a balance only refunds wait, until one gets through. In memory only: it spares calls, it decides nothing."""
-    faults = {evidence.fault for evidence in read.evidence}
-    for fault, (first_ms, longest_ms) in PAUSES.items():
-        if fault in faults:
-            _, length_ms = engine.paused.get((attempt.account, fault), (0, 0))
-            length_ms = min(max(length_ms * 2, first_ms), longest_ms)
-            engine.paused[attempt.account, fault] = (engine.clock.now_ms() + length_ms, length_ms)
-    if faults <= {Fault.NONE} and any(evidence.fact is not Fact.SILENT for evidence in read.evidence):
-        engine.paused.pop((attempt.account, Fault.ACCOUNT), None)
-        if call is Call.REFUND:
-            engine.paused.pop((attempt.account, Fault.BALANCE), None)
-
-
-def paused_until_ms(engine: Engine, account: str, kind: StepKind) -> int:
-    """Until when steps of a kind wait on an account; 0 if they do not."""
-    faults = {StepKind.PREPAY: (Fault.ACCOUNT,), StepKind.REFUND: (Fault.ACCOUNT, Fault.BALANCE)}.get(kind, ())
-    return max((engine.paused.get((account, fault), (0, 0))[0] for fault in faults), default=0)
+    return engine.pauses.until_ms(attempt.account, use_of(step.kind, attempt.method)) if attempt else 0
 
 
 def next_step(engine: Engine, payment: Payment, now_ms: int) -> Step | None:
     """As ``plan``, but what waits for its account is not due before that, and holds up nothing else: a refund without
     a balance must not keep us from a page that somebody is about to pay."""
-    if not engine.paused:
+    if not engine.pauses:
         return plan(payment, engine.policy, now_ms)
     planned = (
-        (max(step.at_ms, paused_until_ms(engine, account_of(payment, step), step.kind)), step)
+        (max(step.at_ms, paused_until_ms(engine, payment, step)), step)
         for step in steps(payment, engine.policy, now_ms)
     )
     at_ms, step = min(planned, key=lambda pair: pair[0], default=(0, None))

@@ -9,7 +9,7 @@ from oncepay.domain.change import Act, Step, Verb
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import steps
 from oncepay.engine.core import Engine
-from oncepay.engine.step import account_of, paused_until_ms
+from oncepay.engine.step import paused_until_ms
 from oncepay.ports import Page
 
 DONE: Final = {
@@ -146,7 +146,7 @@ def step_ahead(engine: Engine, payment: Payment, step: Step, now_ms: int) -> dic
         "in_s": round((step.at_ms - now_ms) / 1000, 1),
         "attempt": f"att_{step.number}" if step.number else None,
         "why": step.why,
-        "paused_until_ms": paused_until_ms(engine, account_of(payment, step), step.kind) or None,
+        "paused_until_ms": paused_until_ms(engine, payment, step) or None,
     }
 
 
