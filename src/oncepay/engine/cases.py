@@ -42,7 +42,7 @@ BY_ITSELF: Final[Mapping[str, str]] = {
     "wrong_content": "The attempt is followed as ever. Money that is with us goes back thirty days before the channel's"
     " window for refunds ends, if the channel then says that it moved.",
     "unplaced_money": "Nothing.",
-    "account_account": "Calls of the refused kind wait a minute at most, all else goes on; it ends when a call is answered.",
+    "account_account": "Calls of the refused kind wait a minute at most; it ends when a call is answered.",
     "account_balance": "The same number is tried again by the refund's timetable.",
     "poisoned": "All is kept, and tried hourly.",
 }
