@@ -13,17 +13,17 @@ import msgspec
 from starlette.applications import Starlette
 
 from oncepay.channels import registry
-from oncepay.config import Config, read_master_key
+from oncepay.config import Config, ConfigInvalid, read_master_key
 from oncepay.engine import workers
 from oncepay.engine.core import Engine, Settings
 from oncepay.engine.deliver import Deliverer
 from oncepay.engine.directory import Directory
 from oncepay.engine.vault import Vault
 from oncepay.http.app import make_app
-from oncepay.ports import Clock, Dice, Ledger, Publisher, Transport
+from oncepay.ports import Clock, Dice, Ledger, Limits, Publisher, Transport, Wake
 from oncepay.publishers.targets import check_target
 from oncepay.publishers.webhook import WebhookPublisher
-from oncepay.store.open import open_ledger
+from oncepay.store.open import open_ledger, wake_of
 from oncepay.transport import HttpTransport
 
 
@@ -69,7 +69,7 @@ class Centre:
             self.engine.hand_over = self.deliverer.hand_over
             self._tasks = workers.start(self.engine, self.deliverer)
         else:
-            self._tasks = [workers.start_directory(self.engine)]
+            self._tasks = workers.start_watching(self.engine)
 
     async def stop(self, seconds: float = 3.0) -> None:
         """Stop the loops, let what is under way finish for a moment, let go of everything. What is left is due."""
@@ -81,6 +81,8 @@ class Centre:
             task.cancel()
         await self._publisher.close()
         await self.engine.transport.close()
+        await self.engine.waking.close()
+        await self.engine.ceiling.close()
         await self.engine.ledger.close()
 
 
@@ -102,6 +104,7 @@ async def assemble(
         directory = Directory(ledger, vault)
         await directory.refresh()
         publisher = WebhookPublisher(timeout_s=config.webhook_timeout_s)
+        wake, limits = _shared(config, ledger, dice)
         engine = Engine(
             ledger=ledger,
             channels={name: registry.channel(name) for name in registry.known()},
@@ -115,14 +118,36 @@ async def assemble(
                 raw_days=config.raw_days,
                 start_budget_ms=int(config.start_budget_s * 1000),
                 fresh_gap_ms=int(config.fresh_gap_s * 1000),
+                calls_per_s=config.calls_per_s,
             ),
             check_target=check_target,
+            wake=wake,
+            limits=limits,
         )
         deliverer = Deliverer(engine, publisher)
         return Centre(engine, deliverer, publisher, make_app(engine))
     except BaseException:
         await ledger.close()
         raise
+
+
+def _shared(config: Config, ledger: Ledger, dice: Dice) -> tuple[Wake | None, Limits | None]:
+    """What this process shares with others. A Redis passes wake-ups on where there is one, else the database if it
+    can; nothing connects before it is used. Raises ConfigInvalid."""
+    if not config.redis_url:
+        return wake_of(config.database_url), None
+    try:
+        from oncepay.shared.limits import RedisLimits
+        from oncepay.shared.wake import RedisWake
+    except ModuleNotFoundError:
+        raise ConfigInvalid(
+            "ONCEPAY_REDIS_URL is set, and redis is not installed: pip install 'oncepay[redis]'"
+        ) from None
+    try:
+        wake = RedisWake(config.redis_url, installation=ledger.installation, me=dice.token())
+        return wake, RedisLimits(config.redis_url, installation=ledger.installation)
+    except ValueError as error:
+        raise ConfigInvalid(f"ONCEPAY_REDIS_URL: {error}") from None
 
 
 class JsonLines(logging.Formatter):

@@ -34,6 +34,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fresh_gap_s: float = 2.0  # a payment is asked about afresh at most this often
     raw_days: int = 400  # raw bytes of messages are kept at least this long; facts are kept for ever
     webhook_timeout_s: float = 10.0
+    calls_per_s: float = 0.0  # to a channel for one account, all processes together; 0: as the channel declares
+    redis_url: str = ""  # redis://host:6379: wakes other processes, keeps limits together; without it nothing is lost
     log_level: str = "INFO"
     log_json: bool = False
 
@@ -49,6 +51,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             wrong.append(f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60")
         if self.public_url and not self.public_url.startswith(("https://", "http://")):
             wrong.append(f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://")
+        if self.calls_per_s < 0 or 0 < self.calls_per_s < 0.1:
+            wrong.append(f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or at least 0.1")
+        if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            wrong.append("ONCEPAY_REDIS_URL: must start with redis://, rediss:// or unix://")
         if self.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             wrong.append(f"ONCEPAY_LOG_LEVEL: {self.log_level!r} must be DEBUG, INFO, WARNING or ERROR")
         try:

@@ -57,5 +57,6 @@ def shown(config: Config) -> dict[str, object]:
     found: dict[str, object] = msgspec.to_builtins(config)
     for name in SECRET:
         found[name] = "set" if found[name] else "not set"
-    found["database_url"] = without_password(str(found["database_url"]))
+    for name in ("database_url", "redis_url"):
+        found[name] = without_password(str(found[name]))
     return found

@@ -60,6 +60,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     refund_absent_margin_ms: int = 0
     refund_retry_at_ms: tuple[int, ...] = (1 * H, 6 * H, 24 * H)  # a new number after the last was over
     call_deadline_ms: int = 8 * S
+    calls_per_s: float = 0.0  # that the vendor takes for one account, all calls together; 0: it names no number
 
     def by_call(self, method: str) -> bool:
         """Whether a call makes the method's credential. (A method that is no longer known was one, to be safe.)"""

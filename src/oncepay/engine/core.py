@@ -17,10 +17,12 @@ from oncepay.domain.change import Change, DeliveryDue, Drafted, Hear, Input, Raw
 from oncepay.domain.decide import decide
 from oncepay.domain.errors import Busy, MethodUnknown, PaymentAbsent
 from oncepay.domain.payment import Payment
+from oncepay.engine.ceiling import Ceiling
 from oncepay.engine.directory import Directory
 from oncepay.engine.metrics import EVIDENCE, GUARD_LOST, labelled
 from oncepay.engine.pauses import Pauses
-from oncepay.ports import Channel, Clock, DeliveryRow, Dice, Draft, EventRow, Ledger, Transport
+from oncepay.engine.wake import DELIVERIES, DIRECTORY, Waking
+from oncepay.ports import Channel, Clock, DeliveryRow, Dice, Draft, EventRow, Ledger, Limits, Transport, Wake
 
 log = logging.getLogger("oncepay")
 
@@ -37,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     start_budget_ms: int = 9_000  # how long an API call works on an attempt before it answers "not known yet"
     raw_days: int = 400  # raw bytes of messages are kept at least this long; channels take refunds for a year
     fresh_gap_ms: int = 2_000  # a payment is asked afresh at most this often
+    calls_per_s: float = 0.0  # to a channel for one account; 0: as the channel declares
 
 
 class Extras(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,8 @@ class Engine:
         dice: Dice,
         settings: Settings,
         check_target: Callable[[str, Sequence[str]], None],
+        wake: Wake | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.ledger = ledger
         self.channels = channels
@@ -103,6 +108,9 @@ class Engine:
         self.policy: Policy = {name: channel.capabilities for name, channel in channels.items()}
         self.hub = Hub()
         self.pauses = Pauses()
+        self.waking = Waking(wake, self.hub.wake)
+        self.ceiling = Ceiling(clock, settings.calls_per_s, limits)
+        directory.changed = lambda: self.waking.tell(DIRECTORY)
         self.refreshing: set[str] = set()  # accounts whose keys are being fetched
         self.background: set[asyncio.Task[None]] = set()
         self.hand_over: Callable[[DeliveryRow], bool] | None = None  # the deliverer of this process, if it has one
@@ -171,6 +179,8 @@ class Engine:
         for act in change.acts:
             log.info("case.handled case=%s verb=%s actor=%s number=%s", act.case_id, act.verb, act.actor, act.number)
         self.hub.wake(change.payment.id)
+        due = change.due_ms is not None and change.due_ms <= change.at_ms
+        self.waking.left(change.payment.id, due=due, news=change.rev > 0 and change.event is not None)
         if deliveries:
             self._tell(dressed)
         return {row.no: row.body for row in drafted}
@@ -217,9 +227,13 @@ class Engine:
         return tuple(rows)
 
     def _tell(self, change: Change) -> None:
-        """Hand the deliveries of a change to this process's deliverer: they were lent to it by the commit itself."""
+        """Hand the deliveries of a change to this process's deliverer: they were lent to it by the commit itself. In a
+        process without one they are due at once, for another's."""
         event = change.event
-        if event is None or self.hand_over is None:
+        if event is None:
+            return
+        if self.hand_over is None:
+            self.waking.ring(DELIVERIES)
             return
         payment = change.payment
         data = msgspec.json.encode(event.snapshot)

@@ -3,7 +3,7 @@ when the store's stamp has changed, looked at every second or so by the worker a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from oncepay.domain.errors import AccountAbsent, AppAbsent
@@ -23,9 +23,13 @@ class Directory:
         self._accounts: dict[str, Account] = {}
         self._endpoints: dict[str, Endpoint] = {}
         self._by_app: dict[str, tuple[Endpoint, ...]] = {}
+        self.changed: Callable[[], None] = lambda: None  # called after a change of our own, for others to hear of it
 
     async def refresh(self, *, force: bool = False) -> None:
-        """Read again what has changed. Raises Unavailable, VaultRefused when an account cannot be opened."""
+        """Read again what has changed; ``force``: we changed it. Raises Unavailable, VaultRefused when an account
+        cannot be opened."""
+        if force:
+            self.changed()
         stamp = await self._ledger.directory_stamp()
         if stamp == self._stamp and not force:
             return

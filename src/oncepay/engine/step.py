@@ -19,7 +19,7 @@ from oncepay.engine.core import Engine, apply, log
 from oncepay.engine.keys import refresh_keys
 from oncepay.engine.metrics import CALLS, WORK, labelled
 from oncepay.engine.pauses import use_of
-from oncepay.ports import Answered, Read
+from oncepay.ports import Answer, Answered, NotSent, Read
 
 
 async def run_due(engine: Engine, payment: Payment, *, budget_ms: int, ahead_ms: int = 0) -> Payment:
@@ -86,16 +86,20 @@ async def _ask(
         if body is None:
             message = f"the first body of {attempt.no} is not stored"
             raise LookupError(message)
-    request = channel.build(
-        call,
-        attempt,
-        account,
-        body=body or b"",
-        now_ms=engine.clock.now_ms(),
-        nonce=engine.dice.token(),
-        host=_host(attempt, call),
-    )
-    answer = await engine.transport.send(request, channel.capabilities.call_deadline_ms / 1000)
+    capabilities = channel.capabilities
+    if await engine.ceiling.admits(account.id, capabilities.calls_per_s):
+        request = channel.build(
+            call,
+            attempt,
+            account,
+            body=body or b"",
+            now_ms=engine.clock.now_ms(),
+            nonce=engine.dice.token(),
+            host=_host(attempt, call),
+        )
+        answer: Answer = await engine.transport.send(request, capabilities.call_deadline_ms / 1000)
+    else:
+        answer = NotSent(why="more calls wait for this account than may be made in a second")
     read = channel.read(call, answer, attempt, account, now_ms=engine.clock.now_ms(), nonce=engine.dice.token())
     if read.refresh:
         refresh_keys(engine, account)

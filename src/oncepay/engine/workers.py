@@ -15,6 +15,7 @@ from oncepay.engine.held import give_back_held
 from oncepay.engine.intake import back_off, take_in_kept
 from oncepay.engine.metrics import POISONED
 from oncepay.engine.step import next_step, run_due
+from oncepay.engine.wake import DELIVERIES, DIRECTORY, PAYMENTS, Bell
 from oncepay.ports import Due, UnappliedRow
 
 CLAIM_MAX: Final = 200
@@ -90,7 +91,9 @@ async def _give_back(engine: Engine, due: Due) -> None:
 
 
 async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]], poll_s: float) -> None:
-    """Run for ever; wait only when there was little to do. A store that does not answer is waited for."""
+    """Run for ever; wait only when there was little to do, and until the bell of this name at most. A store that does
+    not answer is waited for."""
+    bell: Bell = engine.waking.bell(name)
     while True:
         try:
             done = await run_once()
@@ -103,7 +106,7 @@ async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]]
             await engine.clock.sleep(UNAVAILABLE_S)
             continue
         if done == 0:
-            await engine.clock.sleep(poll_s)
+            await bell.wait(engine.clock.sleep(poll_s))
 
 
 async def upkeep(engine: Engine) -> int:
@@ -123,14 +126,16 @@ async def look_at_directory(engine: Engine) -> int:
 def start(engine: Engine, deliverer: Deliverer) -> list[asyncio.Task[None]]:
     """All loops of a process that works; cancel the tasks to stop."""
     loops = (
-        ("payments", lambda: run_due_once(engine), POLL_S),
-        ("deliveries", deliverer.claim, POLL_S),
+        (PAYMENTS, lambda: run_due_once(engine), POLL_S),
+        (DELIVERIES, deliverer.claim, POLL_S),
         ("upkeep", lambda: upkeep(engine), UPKEEP_S),
     )
     tasks = [asyncio.create_task(loop(engine, name, once, poll_s), name=name) for name, once, poll_s in loops]
-    return [*tasks, start_directory(engine)]
+    return [*tasks, *start_watching(engine)]
 
 
-def start_directory(engine: Engine) -> asyncio.Task[None]:
-    """The loop that every process runs, also one that does not work."""
-    return asyncio.create_task(loop(engine, "directory", lambda: look_at_directory(engine), DIRECTORY_S))
+def start_watching(engine: Engine) -> list[asyncio.Task[None]]:
+    """What every process runs, also one that does not work: the directory is looked at, other processes are heard."""
+    look = loop(engine, DIRECTORY, lambda: look_at_directory(engine), DIRECTORY_S)
+    hear = engine.waking.listen()
+    return [asyncio.create_task(look, name=DIRECTORY), asyncio.create_task(hear, name="wake")]

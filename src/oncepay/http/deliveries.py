@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from oncepay.domain import errors
+from oncepay.engine.wake import DELIVERIES
 from oncepay.http import answers, bodies, named, views
 from oncepay.http.exchange import Answer, Ask, Reply, Resource, Verb, ok
 from oncepay.http.reading import Nothing
@@ -36,6 +37,7 @@ async def replay_one(ask: Ask[None, Nothing]) -> Reply:
             ask.app.id, now_ms, payment_id=payment_id, version=version, endpoint=endpoint, status=status, limit=1
         )
         if replayed:
+            ask.engine.waking.ring(DELIVERIES)
             return ok({"replayed": replayed})
     raise errors.DeliveryAbsent
 
@@ -51,6 +53,8 @@ async def replay(ask: Ask[bodies.ReplayDeliveries, Nothing]) -> Reply:
         status=body.status,
         limit=body.limit,
     )
+    if replayed:
+        ask.engine.waking.ring(DELIVERIES)
     return ok({"replayed": replayed})
 
 

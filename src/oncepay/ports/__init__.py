@@ -18,6 +18,7 @@ from oncepay.ports.records import (
     SealedAccount,
     UnappliedRow,
 )
+from oncepay.ports.shared import Limits, Wake
 from oncepay.ports.transport import Answer, Answered, NotSent, Request, Transport, Unknown
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "EventRow",
     "EvidenceRow",
     "Ledger",
+    "Limits",
     "Message",
     "NotSent",
     "Notice",
@@ -52,4 +54,5 @@ __all__ = [
     "Transport",
     "UnappliedRow",
     "Unknown",
+    "Wake",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from oncepay.domain.errors import Invalid
-from oncepay.ports import Ledger
+from oncepay.ports import Ledger, Wake
 
 
 async def open_ledger(url: str, *, token: Callable[[], str], migrate: bool = True) -> Ledger:
@@ -25,3 +25,12 @@ async def open_ledger(url: str, *, token: Callable[[], str], migrate: bool = Tru
 
         return await open_postgres(url, token=token, migrate=migrate)
     raise Invalid(f"{scheme}: a ledger's URL starts with sqlite: or postgresql:", field="url")
+
+
+def wake_of(url: str) -> Wake | None:
+    """Wake-ups between processes by the ledger's own database, where it can pass them on. Connects when first used."""
+    if url.partition(":")[0] not in {"postgresql", "postgres"}:
+        return None
+    from oncepay.store.postgres_wake import PostgresWake  # noqa: PLC0415 - its driver is an extra
+
+    return PostgresWake(url)
