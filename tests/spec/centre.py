@@ -108,8 +108,9 @@ def _time(text: str) -> Any:
 class Town:
     """What a test holds."""
 
-    def __init__(self, sandbox: Sandbox, centre: Centre, shop: Shop, app: App, key: str) -> None:
+    def __init__(self, sandbox: Sandbox, centre: Centre, shop: Shop, app: App, key: str, *, config: Config) -> None:
         self.sandbox = sandbox
+        self.config = config
         self.centre = centre
         self.engine: Engine = centre.engine
         self.shop = shop
@@ -253,8 +254,8 @@ def new_sandbox(keys: KeyFile) -> Sandbox:
 
 
 @asynccontextmanager
-async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
-    """Sandbox, shop and centre on loopback."""
+async def open_town(database_url: str, keys: KeyFile, **settings: Any) -> AsyncIterator[Town]:
+    """Sandbox, shop and centre on loopback. ``settings``: more of them, as in ``Config``."""
     shop = Shop()
     async with new_sandbox(keys) as sandbox, shop.open():
         listener, port = _listen()
@@ -262,6 +263,7 @@ async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
             database_url=database_url,
             public_url=f"http://127.0.0.1:{port}",
             master_key=base64.b64encode(b"k" * 32).decode(),
+            **settings,
         )
         centre = await assemble(config, clock=SandboxClock(sandbox), dice=SystemDice())
         centre.engine.hand_over = centre.deliverer.hand_over
@@ -272,7 +274,7 @@ async def open_town(database_url: str, keys: KeyFile) -> AsyncIterator[Town]:
             app = await admin.set_policies(centre.engine, app, private_networks=("127.0.0.0/8",))
             _, shop.secret = await admin.add_endpoint(centre.engine, app, shop.url)
             await _add_accounts(centre.engine, sandbox)
-            yield Town(sandbox, centre, shop, app, key)
+            yield Town(sandbox, centre, shop, app, key, config=config)
         finally:
             server.should_exit = True
             await serving

@@ -34,12 +34,14 @@ return wait
 
 
 class RedisLimits:
-    """The Limits on Redis. ``installation``: whose, since a Redis may serve several."""
+    """The Limits on Redis. ``installation``: whose, since a Redis may serve several. ``rest_s``: how long it is not
+    asked after a failure."""
 
-    def __init__(self, url: str, *, installation: str) -> None:
+    def __init__(self, url: str, *, installation: str, rest_s: float = REST_S) -> None:
         self._client = client_of(url)
         self._turn = self._client.register_script(TURN)
         self._prefix = f"oncepay:{installation}:turn:"
+        self._rest_s = rest_s
         self._rest_until = float("-inf")
 
     async def turn_s(self, key: str, per_s: float, within_s: float) -> float | None:
@@ -52,8 +54,8 @@ class RedisLimits:
             wait_us = int(await self._turn(keys=[self._prefix + key], args=arguments))
         except (redis.RedisError, OSError) as error:
             if loop.time() >= self._rest_until:
-                log.warning("limits.alone for_s=%.0f why=%s", REST_S, error)
-            self._rest_until = loop.time() + REST_S
+                log.warning("limits.alone for_s=%.0f why=%s", self._rest_s, error)
+            self._rest_until = loop.time() + self._rest_s
             return None
         return float("inf") if wait_us < 0 else wait_us / 1_000_000
 

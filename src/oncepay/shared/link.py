@@ -7,6 +7,7 @@ from typing import Final
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 ANSWER_S: Final = 0.05  # what takes longer would cost more than it saves
 CONNECTIONS: Final = 16
@@ -22,6 +23,7 @@ def client_of(url: str) -> redis.asyncio.Redis:
         socket_timeout=ANSWER_S,
         socket_connect_timeout=ANSWER_S,
         retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return redis.asyncio.Redis.from_pool(pool)
 
@@ -33,4 +35,5 @@ def listener_of(url: str) -> redis.asyncio.Redis:
         socket_timeout=ALIVE_S,
         socket_connect_timeout=ALIVE_S,
         retry=Retry(NoBackoff(), 0),
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
