@@ -29,10 +29,11 @@ def client_of(url: str) -> redis.asyncio.Redis:
 
 
 def listener_of(url: str) -> redis.asyncio.Redis:
-    """For one connection that waits."""
+    """For one connection that waits. Without time-outs of the driver's: its ``wait_for`` swallows a cancellation that
+    comes at the moment of an answer, and whoever listens must be stoppable."""
     return redis.asyncio.Redis.from_url(
         url,
-        socket_timeout=ALIVE_S,
+        socket_timeout=None,
         socket_connect_timeout=ALIVE_S,
         retry=Retry(NoBackoff(), 0),
         maint_notifications_config=MaintNotificationsConfig(enabled=False),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import redis
 
@@ -46,6 +46,7 @@ class RedisWake:
         def heard_from_now_on() -> None:
             nonlocal again_s
             again_s = AGAIN_S
+            self._rest_until = float("-inf")
             log.info("wake.listening")
             caught_up()
 
@@ -60,23 +61,36 @@ class RedisWake:
     async def _hear(self, hear: Callable[[str], None], subscribed: Callable[[], None]) -> None:
         """Until the connection breaks: it raises then."""
         async with self._listener.pubsub() as pubsub:
-            await pubsub.subscribe(self._channel)
-            asked = False
-            while True:
-                said = await pubsub.get_message(timeout=ALIVE_S)
-                if said is None:
-                    if asked:
+            async with asyncio.timeout(ALIVE_S):
+                await pubsub.subscribe(self._channel)
+            reading = asyncio.ensure_future(pubsub.get_message(timeout=None))
+            asked = False  # whether it is there still
+            try:
+                while True:
+                    await asyncio.wait((reading,), timeout=ALIVE_S)
+                    if reading.done():
+                        self._take(reading.result(), hear, subscribed)
+                        reading = asyncio.ensure_future(pubsub.get_message(timeout=None))
+                        asked = False
+                    elif asked:
                         raise redis.ConnectionError("it does not answer")
-                    await pubsub.ping()
-                asked = said is None
-                if said is None:
-                    continue
-                if said["type"] == "subscribe":
-                    subscribed()
-                elif said["type"] == "message":
-                    sender, *words = said["data"].decode("ascii", "replace").split()
-                    for word in words if sender != self._me else ():
-                        hear(word)
+                    else:
+                        await pubsub.ping()
+                        asked = True
+            finally:
+                reading.cancel()
+
+    def _take(
+        self, said: Mapping[str, Any] | None, hear: Callable[[str], None], subscribed: Callable[[], None]
+    ) -> None:
+        if said is None:
+            return
+        if said["type"] == "subscribe":
+            subscribed()
+        elif said["type"] == "message":
+            sender, *words = said["data"].decode("ascii", "replace").split()
+            for word in words if sender != self._me else ():
+                hear(word)
 
     async def close(self) -> None:
         """As ``Wake.close``."""

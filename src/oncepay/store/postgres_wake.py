@@ -61,6 +61,7 @@ class PostgresWake:
             else:
                 log.info("wake.listening")
                 again_s = AGAIN_S
+                self._rest_until = float("-inf")
                 caught_up()
                 await lost.wait()
                 log.info("wake.cut")
