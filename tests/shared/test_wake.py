@@ -64,7 +64,9 @@ def redis_place(server: Service) -> Place:
 
 
 def _pid(port: int) -> int:
-    return next(int(c.pid) for c in psutil.net_connections("tcp") if c.laddr.port == port and c.status == "LISTEN" and c.pid)
+    return next(
+        int(c.pid) for c in psutil.net_connections("tcp") if c.laddr.port == port and c.status == "LISTEN" and c.pid
+    )
 
 
 @pytest.fixture(params=["postgres", "redis"])

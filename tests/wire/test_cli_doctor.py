@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from oncepay.config import Config
+from tests.services import valkey
 from tests.wire.cli import Shell, get, running, wait
 
 Capture = pytest.CaptureFixture[str]
@@ -99,3 +100,35 @@ def test_a_postgresql_server_is_examined(
     assert found["fsync"][0]["level"] == "ok"
     assert found["wal_compression"][0]["level"] in {"ok", "advice"}
     assert found["clock against the database"][0]["level"] == "ok"
+
+
+def test_a_redis_is_looked_at_and_its_password_is_not_shown(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    with valkey() as server:
+        url = server.url.replace("redis://", "redis://ann:hidden@")
+        monkeypatch.setenv("ONCEPAY_REDIS_URL", server.url)
+        _, found = levels(shell, "--offline")
+        assert found["Redis"][0]["level"] == "ok"
+    code, found = levels(shell, "--offline")
+    assert (code, found["Redis"][0]["level"]) == (1, "failed")
+    monkeypatch.setenv("ONCEPAY_REDIS_URL", url)
+    _, out, err = shell.run("doctor", "--offline", "--json")
+    assert "redis://ann@127.0.0.1" in out
+    assert "hidden" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ONCEPAY_REDIS_URL", "http://127.0.0.1", "must start with redis://"),
+        ("ONCEPAY_CALLS_PER_S", "-1", "must be 0"),
+        ("ONCEPAY_CALLS_PER_S", "0.01", "must be 0"),
+    ],
+)
+def test_what_is_shared_is_checked_at_the_start(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    code, _, err = shell.run("doctor")
+    assert code == 6
+    assert f"{name}: " in err
+    assert says in err

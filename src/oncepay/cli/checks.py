@@ -43,6 +43,8 @@ async def examine(config: Config, *, offline: bool) -> AsyncIterator[Finding]:
     except ConfigInvalid as error:
         yield Finding("failed", "master key", error.detail)
     yield _public_url(config)
+    if config.redis_url:
+        yield await _redis(config)
     try:
         ledger = await open_ledger(config.database_url, token=SystemDice().token, migrate=False)
     except (StartRefused, OncepayError, OSError) as error:
@@ -71,6 +73,22 @@ def _public_url(config: Config) -> Finding:
     if parts.scheme != "https":
         return Finding("advice", "public URL", f"{config.url} is not https; channels insist on it")
     return Finding("ok", "public URL", config.url)
+
+
+async def _redis(config: Config) -> Finding:
+    """Nothing depends on it, so nothing else would say that it is not there."""
+    try:
+        import redis
+
+        from oncepay.shared.link import client_of
+    except ModuleNotFoundError:
+        return Finding("failed", "Redis", "redis is not installed: pip install 'oncepay[redis]'")
+    try:
+        async with client_of(config.redis_url) as client:
+            await client.ping()
+    except (redis.RedisError, OSError, ValueError) as error:
+        return Finding("failed", "Redis", f"does not answer, so no process wakes another: {error}")
+    return Finding("ok", "Redis", "answers")
 
 
 async def _database(ledger: Ledger) -> AsyncIterator[Finding]:
