@@ -200,8 +200,11 @@ async def test_what_the_committing_process_does_next_by_itself_is_told_to_nobody
     here, there = ears
     here.waking.left("p1", due=True, news=False)
     here.waking.left("p1", due=False, news=False)  # its next commit: the intent of the step that was due
+    here.waking.left("p2", due=True, news=False)
+    here.waking._still_due()  # a look that comes right after the commit waits for the next one
+    assert here.rung.empty()
+    here.waking.left("p2", due=False, news=False)
     await asyncio.sleep(3 * GAP_S)
-    here.waking.tell("end")
     here.waking.tell(DIRECTORY)
     assert await there.rung.get() == DIRECTORY
     assert here.rung.empty()
