@@ -3,11 +3,8 @@ that hears signed webhooks, and one clock for all of them that only moves when t
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 import random
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -18,37 +15,20 @@ import msgspec
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from oncepay.assembly import Centre, SystemDice, assemble
-from oncepay.config import Config
+from oncepay.assembly import SystemDice
 from oncepay.domain.attempt import Attempt
 from oncepay.domain.payment import Payment
-from oncepay.engine import admin, close, refund, step, workers
-from oncepay.engine.core import Engine
+from oncepay.engine import admin, close, refund, step
 from oncepay.engine.pay import NewAttempt, NewPayment, Shown, create, start
-from oncepay.http.edge import make_server
-from oncepay.ports import App, Page
+from oncepay.ports import Page
 from oncepay.sandbox.alipay import keys as alipay_keys
 from oncepay.sandbox.main import Sandbox
 from oncepay.sandbox.unionpay import keys as unionpay_keys
 from oncepay.sandbox.wechat.keys import KeyFile
+from oncepay.testing.together import Opened, Together, open_together
 
 START_S = 1_800_000_000.0
 HOUR_MS = 3_600_000
-
-
-class SandboxClock:
-    """The sandbox's clock is everybody's; to sleep is to move it. Calls and commits are real and take real time, so a
-    sleeper lets them have a little of it."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-
-    def now_ms(self) -> int:
-        return round(self._sandbox.clock.now() * 1000)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0.005)
-        self._sandbox.advance(seconds)
 
 
 class Shop:
@@ -105,18 +85,12 @@ def _time(text: str) -> Any:
     return datetime.fromtimestamp(int(text), UTC)
 
 
-class Town:
+class Town(Together):
     """What a test holds."""
 
-    def __init__(self, sandbox: Sandbox, centre: Centre, shop: Shop, app: App, key: str, *, config: Config) -> None:
-        self.sandbox = sandbox
-        self.config = config
-        self.centre = centre
-        self.engine: Engine = centre.engine
+    def __init__(self, opened: Opened, shop: Shop) -> None:
+        super().__init__(opened)
         self.shop = shop
-        self.app = app
-        self.key = key
-        self.replayed = 0  # what the shop had heard at the last replay
 
     # -- what apps and payers do -------------------------------------------------------------------------------------
 
@@ -139,17 +113,7 @@ class Town:
     async def payer_pays(self, shown: Shown) -> None:
         """Somebody scans what was shown, or opens it, and pays; the notification arrives unless a fault stops it."""
         assert shown.attempt is not None
-        given = json.loads(shown.credential or "{}")
-        as_form = {"form": {"action": given.get("action"), "fields": given.get("fields")}}
-        opened = as_form if given.get("type") == "form" else given
-        self.sandbox.pay_for({**opened, "channel": shown.attempt.channel, **self._named(shown, opened)})
-        await self.quiet()
-
-    def _named(self, shown: Shown, opened: dict[str, Any]) -> dict[str, str]:
-        """By its number, where what was shown is for another program to open."""
-        assert shown.attempt is not None
-        known = {"code_url", "url", "order_string", "tn", "form"} & opened.keys()
-        return {} if known else {"number": shown.attempt.no}
+        await self.pays(shown.attempt, shown.credential)
 
     async def closes(self, payment: Payment, if_paid: Any = "keep") -> Payment:
         return await close.close(self.engine, await self.engine.load(payment.id), if_paid)
@@ -161,52 +125,9 @@ class Town:
     async def asks(self, payment: Payment) -> Payment:
         return await step.ask_now(self.engine, await self.engine.load(payment.id))
 
-    # -- time --------------------------------------------------------------------------------------------------------
-
-    @property
-    def now_ms(self) -> int:
-        return self.engine.clock.now_ms()
-
-    async def quiet(self) -> None:
-        """Until notifications and deliveries under way are answered and marked."""
-        await self.sandbox.settle()
-        while self.centre.deliverer.busy or not await self._marked():  # noqa: ASYNC110 - two programs' states
-            await asyncio.sleep(0.001)
-
-    async def _marked(self) -> bool:
-        """Every delivery that the shop heard is counted in the store."""
-        rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100))
-        tries = Counter({f"evt_{row.payment_id}_{row.version}": row.tries for row in rows})
-        return tries == Counter(event["id"] for event in self.shop.heard[self.replayed :])
-
     async def replays(self) -> int:
         """An operator has what is parked sent again: it starts a new count of tries."""
-        self.replayed = len(self.shop.heard)
         return await self.engine.ledger.replay(self.app.id, self.now_ms)
-
-    async def passes(self, seconds: float) -> None:
-        """Time passes, and everything that falls due in it is done when it falls due."""
-        end_ms = self.now_ms + round(seconds * 1000)
-        while True:
-            await self.quiet()
-            if await workers.run_due_once(self.engine) + await self.centre.deliverer.claim():
-                continue
-            next_ms = await self._next_ms()
-            if next_ms is None or next_ms > end_ms:
-                break
-            self.sandbox.advance(max(next_ms - self.now_ms, 0) / 1000 + 0.001)
-        self.sandbox.advance(max(end_ms - self.now_ms, 0) / 1000)
-        await self.quiet()
-        while await workers.run_due_once(self.engine) + await self.centre.deliverer.claim():
-            await self.quiet()
-
-    async def _next_ms(self) -> int | None:
-        payments, _ = await self.engine.ledger.payments(self.app.id, Page(limit=100))
-        ahead = [step.next_step(self.engine, payment, self.now_ms) for payment in payments]
-        times = [due.at_ms for due in ahead if due is not None]
-        rows, _ = await self.engine.ledger.deliveries(self.app.id, Page(limit=100), status="due")
-        times += [row.due_ms for row in rows if row.due_ms is not None]
-        return min((t for t in times if t > self.now_ms), default=None)
 
     # -- what there is to see ----------------------------------------------------------------------------------------
 
@@ -221,12 +142,10 @@ class Town:
 
     def kept_in_books(self, payment: Payment) -> int:
         """Fen that the channel holds for this payment: paid less refunded, over all its numbers."""
-        rows = [row for row in self.sandbox.books() if row.number.startswith(payment.id)]
-        return sum(row.paid - row.refunded for row in rows)
+        return self.kept(payment)
 
     def refunds_in_books(self, payment: Payment) -> list[int]:
-        rows = [row for row in self.sandbox.books() if row.number.startswith(payment.id)]
-        return [r.amount for row in rows for r in row.refunds]
+        return [r.amount for row in self.rows(payment) for r in row.refunds]
 
     async def cases(self) -> list[str]:
         rows, _ = await self.engine.ledger.cases(Page(limit=100))
@@ -253,48 +172,20 @@ def new_sandbox(keys: KeyFile) -> Sandbox:
     )
 
 
+ACCOUNTS: Final = {"wx": "wechat", "ali": "alipay", "up": "unionpay"}
+
+
 @asynccontextmanager
 async def open_town(database_url: str, keys: KeyFile, **settings: Any) -> AsyncIterator[Town]:
     """Sandbox, shop and centre on loopback. ``settings``: more of them, as in ``Config``."""
     shop = Shop()
-    async with new_sandbox(keys) as sandbox, shop.open():
-        listener, port = _listen()
-        config = Config(
-            database_url=database_url,
-            public_url=f"http://127.0.0.1:{port}",
-            master_key=base64.b64encode(b"k" * 32).decode(),
-            **settings,
-        )
-        centre = await assemble(config, clock=SandboxClock(sandbox), dice=SystemDice())
-        centre.engine.hand_over = centre.deliverer.hand_over
-        server = make_server(centre.app, listener=listener)
-        serving = asyncio.create_task(server.serve())
-        try:
-            app, key = await admin.create_app(centre.engine, "shop", "A shop")
-            app = await admin.set_policies(centre.engine, app, private_networks=("127.0.0.0/8",))
-            _, shop.secret = await admin.add_endpoint(centre.engine, app, shop.url)
-            await _add_accounts(centre.engine, sandbox)
-            yield Town(sandbox, centre, shop, app, key, config=config)
-        finally:
-            server.should_exit = True
-            await serving
-            await centre.stop(1.0)
-
-
-ACCOUNTS: Final = {"wx": "wechat", "ali": "alipay", "up": "unionpay"}
-
-
-async def _add_accounts(engine: Engine, sandbox: Sandbox) -> None:
-    for account_id, channel in ACCOUNTS.items():
-        await admin.add_account(engine, account_id, channel, **sandbox.config[channel]["account"])
-
-
-def _listen() -> tuple[Any, int]:
-    import socket
-
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    return listener, listener.getsockname()[1]
+    async with (
+        new_sandbox(keys) as sandbox,
+        shop.open(),
+        open_together(sandbox, database_url, dice=SystemDice(), accounts=ACCOUNTS, **settings) as opened,
+    ):
+        _, shop.secret = await admin.add_endpoint(opened.centre.engine, opened.app, shop.url)
+        yield Town(opened, shop)
 
 
 async def api(town: Town, method: str, path: str, body: Any = None) -> tuple[int, Any]:

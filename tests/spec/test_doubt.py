@@ -308,6 +308,5 @@ async def test_keys_are_fetched_again_also_after_a_fault_of_ours(town: Town, mon
     account = town.engine.directory.account("wx")
     monkeypatch.setattr(town.engine.channels["wechat"], "read_keys", broken)
     keys.refresh_keys(town.engine, account)
-    while town.engine.background:  # noqa: ASYNC110 - fetched in the background
-        await asyncio.sleep(0.005)
+    await town.passes(61)
     assert town.engine.refreshing == set()

@@ -62,6 +62,11 @@ class Clock:
         """How many timers have not run yet."""
         return len(self._timers)
 
+    @property
+    def next_due(self) -> float | None:
+        """When the next timer is due, epoch seconds; None when nothing waits."""
+        return self._timers[0][0] if self._timers else None
+
     def _arm(self) -> None:
         if self._wake is not None:
             self._wake.cancel()
