@@ -4,11 +4,9 @@ requirements are, without the network."""
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -17,10 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from oncepay.__main__ import SERVER
+from tests.wheel import ROOT, unpacked_wheel
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-BUILD = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
 ISOLATED = [sys.executable, "-I", "-S", "-B", "-c"]  # no site-packages, no PYTHONPATH: the standard library alone
 SITE = "import sys; sys.path.insert(0, sys.argv.pop(1)); "
 
@@ -44,15 +41,7 @@ def closure(requirements: list[str]) -> set[str]:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel, unpacked, and what a clean installation of it would bring."""
-    folder = tmp_path_factory.mktemp("install")
-    source, site = folder / "source", folder / "site"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    subprocess.run([sys.executable, "-c", BUILD, str(folder)], cwd=source, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(site)
+    site = unpacked_wheel(tmp_path_factory.mktemp("install"))
     for name in closure(PROJECT["dependencies"]):
         for top in {file.parts[0] for file in metadata.files(name) or () if file.parts[0] not in {"..", "__pycache__"}}:
             (site / top).symlink_to(str(metadata.distribution(name).locate_file(top)))
