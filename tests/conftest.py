@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL, fresh databases; and the rule that in CI nothing is skipped.
+"""What every test may ask for: a real PostgreSQL, fresh databases, brokers; and the rule that in CI nothing is skipped.
 
 ONCEPAY_TEST_POSTGRES_URL: use this server (a superuser's URL) instead of starting our own.
 CI: a skipped test fails.
@@ -13,7 +13,9 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
+from tests.kafka_mock import KafkaMock
 from tests.servers import PostgresServer, fresh_database
+from tests.services import Service, has_rabbitmq, rabbitmq, valkey
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 
@@ -38,6 +40,37 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
     """The URL of a database that is new, empty, and this test's own."""
     with fresh_database(postgres_url) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_node() -> Iterator[Service]:
+    """A RabbitMQ, one a session, with what earlier tests left in it: take a queue of your own."""
+    if not has_rabbitmq():
+        pytest.skip("no RabbitMQ on this machine (Debian: rabbitmq-server)")
+    with rabbitmq() as server:
+        yield server
+
+
+@pytest.fixture
+def rabbitmq_server(rabbitmq_node: Service) -> Iterator[Service]:
+    """The session's RabbitMQ, to be stopped and killed; it runs again afterwards. What it confirmed stays."""
+    yield rabbitmq_node
+    if not rabbitmq_node.running:
+        rabbitmq_node.start()
+
+
+@pytest.fixture
+def durable_valkey() -> Iterator[Service]:
+    """A Valkey of this test's own with what it confirmed on disk, to be killed."""
+    with valkey(durable=True) as server:
+        yield server
+
+
+@pytest.fixture
+def kafka_mock() -> Iterator[KafkaMock]:
+    """A broker that speaks Kafka's protocol, of this test's own."""
+    with KafkaMock() as mock:
+        yield mock
 
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

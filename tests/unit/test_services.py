@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).parents[2]
 OWNER: Final = """
 from tests.services import valkey
 with valkey() as server:
-    print(server._process.pid, server._folder, flush=True)
+    print(server._process.pid, server.folder, flush=True)
     input()
 """
 
@@ -34,7 +34,7 @@ def test_a_service_comes_back_to_its_address_and_has_forgotten() -> None:
         server.stop()
         server.start()
         assert server.url == url
-    assert not server._folder.exists()
+    assert not server.folder.exists()
 
 
 def test_the_service_of_a_killed_owner_is_swept() -> None:
