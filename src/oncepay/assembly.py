@@ -21,7 +21,7 @@ from oncepay.engine.directory import Directory
 from oncepay.engine.vault import Vault
 from oncepay.http.app import make_app
 from oncepay.ports import Clock, Dice, Ledger, Limits, Publisher, Transport, Wake
-from oncepay.publishers.targets import check_target
+from oncepay.publishers.roads import Roads, read_target
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.store.open import open_ledger, wake_of
 from oncepay.transport import HttpTransport
@@ -103,7 +103,7 @@ async def assemble(
     try:
         directory = Directory(ledger, vault)
         await directory.refresh()
-        publisher = WebhookPublisher(timeout_s=config.webhook_timeout_s)
+        publisher = Roads(WebhookPublisher(timeout_s=config.webhook_timeout_s))
         wake, limits = _shared(config, ledger, dice)
         engine = Engine(
             ledger=ledger,
@@ -120,7 +120,7 @@ async def assemble(
                 fresh_gap_ms=int(config.fresh_gap_s * 1000),
                 calls_per_s=config.calls_per_s,
             ),
-            check_target=check_target,
+            read_target=read_target,
             wake=wake,
             limits=limits,
         )

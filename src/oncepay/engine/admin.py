@@ -70,7 +70,7 @@ async def set_policies(
             except ValueError as error:
                 raise Invalid(f"private network {network!r}: {error}", field="private_networks") from None
         try:
-            engine.check_target("https://example.com/", private_networks)  # a list that would open the world is refused
+            engine.read_target("https://example.com/", private_networks)  # a list that would open the world is refused
         except ValueError as error:
             raise Invalid(f"private networks: {error}", field="private_networks") from None
     changed = msgspec.structs.replace(
@@ -128,22 +128,28 @@ async def retire_account(engine: Engine, account_id: str) -> Account:
     return changed
 
 
-async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, str]:
-    """Where the app hears events, and the secret that signs them, shown this once. Raises Invalid for a target that
-    is refused (not https, a private address that the app's networks do not allow ...)."""
+def read_url(engine: Engine, app: App, url: str) -> tuple[str, str]:
+    """An endpoint's URL as it may be shown, and the login that stood in it. Raises Invalid, which never quotes that."""
     if len(url) > URL_MAX:
         raise Invalid(f"url is longer than {URL_MAX} characters", field="url")
     try:
-        engine.check_target(url, app.private_networks)
+        return engine.read_target(url, app.private_networks)
     except ValueError as error:
         raise Invalid(f"url: {error}", field="url") from None
+
+
+async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, str]:
+    """Where the app hears events, and the secret that signs them, shown this once. Raises Invalid for a target that
+    is refused (not https, a private address that the app's networks do not allow ...)."""
+    shown, login = read_url(engine, app, url)
     endpoint_id = engine.dice.token()[:16]
     secret = _new_secret(engine)
     endpoint = Endpoint(
         id=endpoint_id,
         app=app.id,
-        url=url,
+        url=shown,
         secrets=(engine.directory.seal_secret(endpoint_id, secret),),
+        login=engine.directory.seal_login(endpoint_id, login),
         created_ms=engine.clock.now_ms(),
     )
     await engine.ledger.save_endpoint(endpoint)
@@ -172,6 +178,19 @@ async def rotate_secret(engine: Engine, app: App, endpoint_id: str) -> str:
     await engine.ledger.save_endpoint(changed)
     await engine.directory.refresh(force=True)
     return secret
+
+
+async def change_login(engine: Engine, app: App, endpoint_id: str, url: str) -> Endpoint:
+    """Another user or password at the same broker; what waits to be delivered stays. ``url``: the endpoint's own, with
+    the new login in it. Raises Invalid when it is another place."""
+    stored = await _stored(engine, app, endpoint_id)
+    shown, login = read_url(engine, app, url)
+    if shown != stored.url:
+        raise Invalid("url: another place than the endpoint's; only its user and password can change", field="url")
+    changed = msgspec.structs.replace(stored, login=engine.directory.seal_login(endpoint_id, login))
+    await engine.ledger.save_endpoint(changed)
+    await engine.directory.refresh(force=True)
+    return changed
 
 
 async def enable_endpoint(engine: Engine, app: App, endpoint_id: str) -> Endpoint:

@@ -93,7 +93,7 @@ class Engine:
         clock: Clock,
         dice: Dice,
         settings: Settings,
-        check_target: Callable[[str, Sequence[str]], None],
+        read_target: Callable[[str, Sequence[str]], tuple[str, str]],
         wake: Wake | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -104,7 +104,9 @@ class Engine:
         self.clock = clock
         self.dice = dice
         self.settings = settings
-        self.check_target = check_target  # (url, private networks) of an endpoint; raises ValueError
+        # An endpoint's URL as written and its app's private networks -> the URL as it may be shown, and the login that
+        # stood in it. Raises ValueError for one that nothing may be sent to.
+        self.read_target = read_target
         self.policy: Policy = {name: channel.capabilities for name, channel in channels.items()}
         self.hub = Hub()
         self.pauses = Pauses()

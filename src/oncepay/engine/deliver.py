@@ -1,7 +1,10 @@
 """Deliver: events on their way to the apps' endpoints, each endpoint by itself, so that a dead one slows no other.
 
 A delivery is lent to this process either by the commit that made it (the fast way) or by a claim (the truth). It is
-marked only after the endpoint has acknowledged; a mark that is lost is only a second delivery of the same event."""
+marked only after the endpoint has acknowledged; a mark that is lost is only a second delivery of the same event.
+
+When a road itself is closed (a broker that is down), its endpoint rests: nothing more is tried or taken into memory,
+what waited goes back to the store, and after the rest one delivery is tried before the others follow."""
 
 from __future__ import annotations
 
@@ -16,9 +19,16 @@ from oncepay.engine.core import Engine, log
 from oncepay.engine.metrics import DELIVERIES, labelled
 from oncepay.ports import DeliveryMark, DeliveryRow, Endpoint, EventRow, Message, Outcome, Publisher
 
-AT_ONCE: Final = 16  # deliveries to one endpoint at the same moment
 WAITING_MAX: Final = 2_000  # per endpoint, in memory; what is more stays in the store and is claimed later
 CLAIM_EACH: Final = 20
+REST_MS: Final = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000)  # by how often the road was found closed
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """An endpoint whose road was closed: until when, and how often in a row."""
+
+    until_ms: int
+    times: int
 
 
 class Deliverer:
@@ -29,16 +39,18 @@ class Deliverer:
         self._publisher = publisher
         self._waiting: dict[str, deque[DeliveryRow]] = {}
         self._running: dict[str, int] = {}
+        self._resting: dict[str, Rest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def hand_over(self, row: DeliveryRow) -> bool:
-        """Take a lent delivery; False when this endpoint's queue is full (it comes back when its lease is over)."""
+        """Take a lent delivery; False when this endpoint's queue is full, or it rests: then it comes back when its
+        lease is over."""
         waiting = self._waiting.setdefault(row.endpoint_id, deque())
-        if len(waiting) >= WAITING_MAX:
+        if len(waiting) >= WAITING_MAX or self._shut(row.endpoint_id):
             return False
         waiting.append(row)
         running = self._running.get(row.endpoint_id, 0)
-        if running < AT_ONCE:
+        if running < self._room(row.endpoint_id):
             self._running[row.endpoint_id] = running + 1
             task = asyncio.get_running_loop().create_task(self._drain(row.endpoint_id))
             self._tasks.add(task)
@@ -54,14 +66,35 @@ class Deliverer:
         """Lend what is due of the endpoints that have room, and hand it over; how many."""
         engine = self._engine
         now_ms = engine.clock.now_ms()
-        due = await engine.ledger.due_endpoints(now_ms)
-        free = [e for e in due if len(self._waiting.get(e, ())) < CLAIM_EACH]
-        if not free:
+        free: dict[int, list[str]] = {}
+        for endpoint in await engine.ledger.due_endpoints(now_ms):
+            each = self._share(endpoint)
+            if len(self._waiting.get(endpoint, ())) < each:
+                free.setdefault(each, []).append(endpoint)
+        claimed = 0
+        for each, endpoints in free.items():
+            rows = await engine.ledger.claim_deliveries(now_ms, now_ms + engine.settings.lease_ms, endpoints, each)
+            claimed += len(rows)
+            for row in rows:
+                self.hand_over(row)
+        return claimed
+
+    def _room(self, endpoint_id: str) -> int:
+        endpoint = self._engine.directory.endpoint(endpoint_id)
+        return 1 if endpoint is None else self._publisher.at_once(endpoint)
+
+    def _share(self, endpoint_id: str) -> int:
+        """How much is claimed for an endpoint at a time: nothing while it rests, then one to see."""
+        if self._shut(endpoint_id):
             return 0
-        rows = await engine.ledger.claim_deliveries(now_ms, now_ms + engine.settings.lease_ms, free, CLAIM_EACH)
-        for row in rows:
-            self.hand_over(row)
-        return len(rows)
+        return 1 if endpoint_id in self._resting else max(CLAIM_EACH, self._room(endpoint_id))
+
+    def _shut(self, endpoint_id: str) -> bool:
+        """Whether it rests, or the one that is tried after a rest is on its way."""
+        rest = self._resting.get(endpoint_id)
+        if rest is None:
+            return False
+        return rest.until_ms > self._engine.clock.now_ms() or self._running.get(endpoint_id, 0) > 0
 
     async def _drain(self, endpoint_id: str) -> None:
         waiting = self._waiting[endpoint_id]
@@ -85,17 +118,34 @@ class Deliverer:
             await self._park(row, "the endpoint is gone" if endpoint is None else "the endpoint is disabled")
             return
         message = Message(
-            id=event_id(row.event), body=event_body(row.event), timestamp_s=self._engine.clock.now_ms() // 1000
+            id=event_id(row.event),
+            key=f"pay_{row.payment_id}",
+            body=event_body(row.event),
+            timestamp_s=self._engine.clock.now_ms() // 1000,
         )
         outcome = await self._publisher.publish(endpoint, self._allowed(endpoint), message)
         labelled(DELIVERIES, "delivered" if outcome.delivered else "gone" if outcome.gone else "failed").inc()
         if outcome.delivered:
+            self._resting.pop(row.endpoint_id, None)
             await self._mark(row, "done", None, outcome.why)
         elif outcome.gone:
             await self._disable(endpoint, outcome.why)
             await self._park(row, outcome.why)
         else:
+            if outcome.down:
+                self._rest(row.endpoint_id, outcome.why)
             await self._later(row, outcome)
+
+    def _rest(self, endpoint_id: str, why: str) -> None:
+        """Its road is closed. What waits here goes back by itself: it was only lent."""
+        known = self._resting.get(endpoint_id)
+        if known is not None and known.until_ms > self._engine.clock.now_ms():
+            return  # others that were on their way have found the same
+        times = known.times + 1 if known else 0
+        rest_ms = REST_MS[min(times, len(REST_MS) - 1)]
+        self._resting[endpoint_id] = Rest(self._engine.clock.now_ms() + rest_ms, times)
+        self._waiting[endpoint_id].clear()
+        log.warning("endpoint.resting endpoint=%s seconds=%d why=%s", endpoint_id, rest_ms // 1000, why)
 
     def _allowed(self, endpoint: Endpoint) -> tuple[str, ...]:
         return self._engine.directory.app(endpoint.app).private_networks

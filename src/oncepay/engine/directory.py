@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 
+import msgspec
+
 from oncepay.domain.errors import AccountAbsent, AppAbsent
 from oncepay.engine.vault import Vault
 from oncepay.ports import Account, App, AppKey, Endpoint, Ledger, SealedAccount
@@ -71,13 +73,16 @@ class Directory:
 
     def _opened(self, row: Endpoint) -> Endpoint:
         secrets = tuple(self._vault.open("endpoint", row.id, sealed)["secret"] for sealed in row.secrets)
-        return Endpoint(
-            id=row.id, app=row.app, url=row.url, secrets=secrets, disabled=row.disabled, created_ms=row.created_ms
-        )
+        login = self._vault.open("endpoint", row.id, row.login)["login"] if row.login else ""
+        return msgspec.structs.replace(row, secrets=secrets, login=login)
 
     def seal_secret(self, endpoint_id: str, secret: str) -> str:
         """An endpoint's signing secret as it is stored."""
         return self._vault.seal("endpoint", endpoint_id, {"secret": secret})
+
+    def seal_login(self, endpoint_id: str, login: str) -> str:
+        """A broker's user and password as they are stored; "" stays ""."""
+        return self._vault.seal("endpoint", endpoint_id, {"login": login}) if login else ""
 
     def app(self, app_id: str) -> App:
         """Raises AppAbsent."""

@@ -17,11 +17,12 @@ ENDPOINTS_MAX: Final = 16  # an app's; every event goes to each of them
 async def create(ask: Ask[bodies.NewEndpoint, Nothing]) -> Reply:
     """Add an endpoint. Its secret is shown this once; events that happen from now on are sent to it.
 
-    The url is its natural key: an app has one endpoint of a url.
+    The url is its natural key: an app has one endpoint of a url. Answers show it without user and password.
     """
     known = ask.engine.directory.all_endpoints_of(ask.app.id)
+    shown, _ = admin.read_url(ask.engine, ask.app, ask.body.url)
     for endpoint in known:
-        if endpoint.url == ask.body.url:
+        if endpoint.url == shown:
             raise errors.KeyReused("there is an endpoint of this url", field="url", endpoint=endpoint.id)
     if len(known) >= ENDPOINTS_MAX:
         raise errors.Conflict(f"an app has {ENDPOINTS_MAX} endpoints at most")

@@ -120,12 +120,14 @@ class AppKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an app hears events. ``secrets``: sealed, newest first; two during rotation."""
+    """Where an app hears events. ``secrets``: sealed, newest first; two during rotation. ``login``: sealed too, what
+    stands before the @ in a broker's URL ("" for none); ``url`` is without it, so it may be shown."""
 
     id: str
     app: str
     url: str
     secrets: tuple[str, ...]
+    login: str = ""
     disabled: str = ""  # why, e.g. "410 Gone"
     created_ms: int = 0
 

@@ -154,7 +154,7 @@ def check_url(url: str, allow: Sequence[Network] = ()) -> Target:
     host, port = match["host"], int(match["port"] or (443 if match["scheme"] == "https" else 80))
     if port > 65_535:
         raise TargetRefused(url, "there is no such port")
-    address = _address_of(host)
+    address = address_of(host)
     inside = match["scheme"] == "http" or port not in PORTS
     if inside and not allow:
         why = "not https" if match["scheme"] == "http" else f"port {port} is not one of {sorted(PORTS)}"
@@ -191,7 +191,7 @@ def _what_is_wrong(scheme: str, authority: str, rest: str) -> str:
     return "characters that do not belong there; percent-encode them"
 
 
-def _address_of(host: str) -> str | None:
+def address_of(host: str) -> str | None:
     """The address that a host is, or None for a name. Raises TargetRefused for what is neither, plainly written."""
     if host.startswith("["):
         try:

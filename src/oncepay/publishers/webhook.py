@@ -19,6 +19,7 @@ from oncepay.publishers.targets import GuardedResolver, TargetRefused, read_netw
 
 ANSWER_BYTES_MAX: Final = 16_384
 IDLE_S: Final = 15.0
+AT_ONCE: Final = 16  # deliveries to one endpoint at the same moment
 CONNECTIONS_PER_HOST: Final = 20  # as many as are claimed for an endpoint in one round: a dead one waits alone
 
 
@@ -63,6 +64,10 @@ class WebhookPublisher:
             # Once the status is here the outcome stands; what goes wrong with the rest of the answer is no matter.
             return _outcome(failed.answer, message.timestamp_s) if failed.answer else _failure(failed)
         return _outcome(reply, message.timestamp_s)
+
+    def at_once(self, endpoint: Endpoint) -> int:  # noqa: ARG002 - every web server gets as much
+        """As many as its connections, less what a slow one may hold."""
+        return AT_ONCE
 
     def next_try_ms(self, tries: int, now_ms: int, draw: float, retry_after_s: float | None) -> int | None:
         """The timetable of ``schedule.py``."""

@@ -77,18 +77,24 @@ class Directory:
         """All endpoints."""
         return [
             Endpoint(
-                id=id_, app=app_id, url=url, secrets=tuple(from_json(secrets)), disabled=disabled, created_ms=created_ms
+                id=id_,
+                app=app_id,
+                url=url,
+                secrets=tuple(from_json(secrets)),
+                login=login,
+                disabled=disabled,
+                created_ms=created_ms,
             )
-            for id_, app_id, url, secrets, disabled, created_ms in await self._calls.read("read_endpoints")
+            for id_, app_id, url, secrets, login, disabled, created_ms in await self._calls.read("read_endpoints")
         ]
 
     async def save_endpoint(self, endpoint: Endpoint) -> None:
         """Create or replace an endpoint. Raises Conflict when it is another app's."""
-        check_texts(endpoint.id, endpoint.app, endpoint.url, endpoint.disabled)
+        check_texts(endpoint.id, endpoint.app, endpoint.url, endpoint.login, endpoint.disabled)
         check_ints(endpoint.created_ms)
         saved = await self._calls.write(
             "save_endpoint", id=endpoint.id, app=endpoint.app, url=endpoint.url, secrets=json_of(endpoint.secrets),
-            disabled=endpoint.disabled, created_ms=endpoint.created_ms,
+            login=endpoint.login, disabled=endpoint.disabled, created_ms=endpoint.created_ms,
         )  # fmt: skip
         if not saved:
             raise Conflict("the endpoint is another app's", endpoint=endpoint.id)

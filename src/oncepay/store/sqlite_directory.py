@@ -87,21 +87,22 @@ class Directory(Base):
                 app=app,
                 url=url,
                 secrets=tuple(rows.from_json(secrets)),
+                login=login,
                 disabled=disabled,
                 created_ms=created_ms,
             )
-            for id_, app, url, secrets, disabled, created_ms in self._read("list_endpoints")
+            for id_, app, url, secrets, login, disabled, created_ms in self._read("list_endpoints")
         ]
 
     async def save_endpoint(self, endpoint: Endpoint) -> None:
         """Create or replace an endpoint. Raises Conflict when it is another app's."""
         e = endpoint
-        rows.check_texts(e.id, e.app, e.url, e.disabled)
+        rows.check_texts(e.id, e.app, e.url, e.login, e.disabled)
         rows.check_ints(e.created_ms)
         secrets = rows.json_of(e.secrets)
 
         def work() -> None:
-            if not self._run("save_endpoint", (e.id, e.app, e.url, secrets, e.disabled, e.created_ms)):
+            if not self._run("save_endpoint", (e.id, e.app, e.url, secrets, e.login, e.disabled, e.created_ms)):
                 raise Conflict("the endpoint is another app's", endpoint=e.id)
             self._run("stamp_directory")
 

@@ -67,17 +67,17 @@ RETURNING value;
 
 -- name: read_endpoints
 -- All endpoints.
-SELECT id, app_id, url, secrets, disabled, created_ms
+SELECT id, app_id, url, secrets, login, disabled, created_ms
   FROM endpoint
  ORDER BY id;
 
 -- name: save_endpoint
 -- Create or replace an endpoint; it never moves to another app. Key endpoint_pkey.
 WITH saved AS (
-  INSERT INTO endpoint (id, app_id, url, secrets, disabled, created_ms)
-  VALUES (:id, :app, :url, :secrets, :disabled, :created_ms)
+  INSERT INTO endpoint (id, app_id, url, secrets, login, disabled, created_ms)
+  VALUES (:id, :app, :url, :secrets, :login, :disabled, :created_ms)
       ON CONFLICT (id) DO UPDATE
-     SET url = excluded.url, secrets = excluded.secrets, disabled = excluded.disabled
+     SET url = excluded.url, secrets = excluded.secrets, login = excluded.login, disabled = excluded.disabled
    WHERE endpoint.app_id = excluded.app_id
   RETURNING id
 )

@@ -72,16 +72,16 @@ UPDATE account
 
 -- name: list_endpoints
 -- All endpoints.
-SELECT id, app_id, url, secrets, disabled, created_ms
+SELECT id, app_id, url, secrets, login, disabled, created_ms
   FROM endpoint
  ORDER BY id;
 
 -- name: save_endpoint
 -- Create or replace; an endpoint never changes hands.
-INSERT INTO endpoint (id, app_id, url, secrets, disabled, created_ms)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO endpoint (id, app_id, url, secrets, login, disabled, created_ms)
+VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
-   SET url = excluded.url, secrets = excluded.secrets, disabled = excluded.disabled
+   SET url = excluded.url, secrets = excluded.secrets, login = excluded.login, disabled = excluded.disabled
  WHERE app_id = excluded.app_id;
 
 -- name: delete_endpoint

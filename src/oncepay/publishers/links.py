@@ -1,0 +1,140 @@
+"""What the broker roads have in common: a message as it is handed over, and one connection to one place.
+
+A link opens its connection when there is something to send, once for all that wait for it, and again after it broke.
+It never tries a message twice by itself: the deliverer does, by the timetable, because only it knows what is confirmed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from oncepay.outbound import Resolve
+from oncepay.ports import Outcome
+from oncepay.publishers.places import Place
+from oncepay.publishers.targets import GuardedResolver, Network, TargetRefused
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed message. ``headers``: the three of Standard Webhooks, names in lower case."""
+
+    id: str
+    key: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Road(msgspec.Struct, frozen=True, kw_only=True):
+    """How to get to a place. ``timeout_s``: for one message, opening the connection included."""
+
+    place: Place
+    allow: tuple[Network, ...]
+    resolve: Resolve
+    tls: ssl.SSLContext
+    timeout_s: float
+
+    async def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Where a host is, all of it judged. Raises TargetRefused, OSError."""
+        guard = GuardedResolver(self.resolve, self.allow, inside=self.place.inside)
+        try:
+            return await guard.resolve(host, port)
+        except OSError as error:
+            if isinstance(error.__cause__, TargetRefused):
+                raise error.__cause__ from None
+            raise OSError(f"{host}: the name was not found") from error
+
+    async def dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to an address that was judged: the name is not looked up a second time. Raises TargetRefused,
+        OSError."""
+        ((host, port),) = self.place.hosts
+        failed: OSError = OSError("no address")
+        for address in await self.addresses(host, port):
+            try:
+                if self.place.tls:
+                    return await asyncio.open_connection(address, port, ssl=self.tls, server_hostname=host)
+                return await asyncio.open_connection(address, port)
+            except OSError as error:
+                failed = error
+        raise failed
+
+
+class Link(Protocol):
+    """A way to one place, for many messages at a time."""
+
+    async def send(self, letter: Letter) -> Outcome:
+        """Hand over and wait for the broker's confirm. Never raises for what the network or the broker does."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection. What is under way ends as not confirmed."""
+        ...
+
+
+def delivered(how: str) -> Outcome:
+    """The broker has it."""
+    return Outcome(delivered=True, why=how)
+
+
+def down(why: str) -> Outcome:
+    """The broker does not take anything now."""
+    return Outcome(delivered=False, why=why, down=True)
+
+
+def reason(error: BaseException) -> str:
+    """One clause about what went wrong; what a library wrapped is looked for inside."""
+    if isinstance(error.__cause__, TargetRefused):
+        error = error.__cause__
+    if isinstance(error, TargetRefused):
+        return f"not sent: {error}"
+    if isinstance(error, OSError):
+        return f"no connection: {error.strerror or str(error) or 'timed out'}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+C = TypeVar("C")
+
+
+class Connected(ABC, Generic[C]):
+    """The part of a link that keeps one connection of the library's kind."""
+
+    def __init__(self) -> None:
+        self._opening: asyncio.Task[C] | None = None
+
+    @abstractmethod
+    async def _open(self) -> C:
+        """Make a connection."""
+
+    @abstractmethod
+    async def _shut(self, connection: C) -> None:
+        """Let go of one."""
+
+    async def _connection(self) -> C:
+        """The one that stands, or a new one; whoever comes while it is being opened waits for the same."""
+        if self._opening is None or (self._opening.done() and not _stands(self._opening)):
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _drop(self, connection: C | None = None) -> None:
+        """Let go of this connection, or of whatever there is; the next message opens another. An older one than that
+        which stands now has been let go of already."""
+        task = self._opening
+        if task is None or (connection is not None and _stands(task) and task.result() is not connection):
+            return
+        self._opening = None
+        if _stands(task):
+            await self._shut(task.result())
+        elif not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+
+
+def _stands(task: asyncio.Task[C]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+WHY_LATE: Final = "no confirm within {:g} s"
