@@ -58,6 +58,10 @@ class KafkaMock:
         """Answer the next requests of this kind with these errors, one each."""
         self._do("fail", request, *errors)
 
+    def named(self, host: str, port: int) -> None:
+        """Name the broker so in metadata, wherever it listens."""
+        self._do("named", host, port)
+
     def slow(self, ms: int) -> None:
         """Answer everything so much later; 0 ends it."""
         self._do("slow", ms)
@@ -133,6 +137,9 @@ class _Cluster:
 
     def slow(self, ms: int) -> None:
         self._check(self._c.rd_kafka_mock_broker_set_rtt(self._cluster, 1, ms))
+
+    def named(self, host: str, port: int) -> None:
+        self._c.rd_kafka_mock_broker_set_host_port(self._cluster, ctypes.c_int32(1), host.encode(), port)
 
     def topic(self, name: str, partitions: int) -> None:
         self._check(self._c.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1))

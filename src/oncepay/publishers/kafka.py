@@ -71,6 +71,7 @@ class Client:
         while not self._ending.is_set():
             self.producer.poll(POLL_S)
         self.producer.flush(1.0)  # the reports of what was purged
+        self.producer.close()
 
     def _failed(self, error: KafkaError) -> None:
         self.last_error = error
@@ -94,7 +95,7 @@ class Client:
     def outcome(self, error: KafkaError) -> Outcome:
         """What a report says."""
         if error.code() in _TOO_LARGE:
-            return Outcome(delivered=False, why=f"refused: {error.str()}")
+            return _too_large(error)
         self.fatal = self.fatal or error.fatal()
         last = self.last_error
         return down(
@@ -121,7 +122,10 @@ class KafkaLink(Connected[Client]):
                 self._judging = loop.create_task(self._judge_again(client))
             client.produce(self._road.place.name, letter, done)
         except KafkaException as error:
-            return down(_words(error))
+            if _of(error).code() in _TOO_LARGE:
+                return _too_large(_of(error))
+            await self._drop()  # it is of the topic, and a client keeps it
+            return down(_of(error).str())
         except (BufferError, OSError, ValueError) as error:
             return down(reason(error))
         outcome = await done
@@ -130,10 +134,10 @@ class KafkaLink(Connected[Client]):
         return outcome
 
     async def close(self) -> None:
-        """Let go of the client; what is under way ends as not confirmed."""
+        """Let go of the client, for good; what is under way ends as not confirmed."""
         if self._judging is not None:
             self._judging.cancel()
-        await self._drop()
+        await super().close()
 
     async def _open(self) -> Client:
         for host, port in self._road.place.hosts:
@@ -153,7 +157,8 @@ class KafkaLink(Connected[Client]):
             metadata = await asyncio.to_thread(client.producer.list_topics, topic, seconds)
         except KafkaException as error:
             last = client.last_error
-            raise OSError(f"{_words(error)} ({last.str()})" if last is not None else _words(error)) from error
+            words = _of(error).str()
+            raise OSError(f"{words} ({last.str()})" if last is not None else words) from error
         for broker in metadata.brokers.values():
             await self._road.addresses(broker.host, broker.port)
         found = metadata.topics[topic].error
@@ -195,6 +200,13 @@ def _settings(road: Road) -> dict[str, Any]:
     return settings
 
 
-def _words(error: KafkaException) -> str:
-    first = error.args[0] if error.args else error
-    return first.str() if isinstance(first, KafkaError) else str(first)
+def _of(error: KafkaException) -> KafkaError:
+    """The error that a library's exception carries."""
+    found = error.args[0]
+    assert isinstance(found, KafkaError)
+    return found
+
+
+def _too_large(error: KafkaError) -> Outcome:
+    """Only this message: the next one is not as large."""
+    return Outcome(delivered=False, why=f"refused: {error.str()}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from oncepay.outbound import Resolve
 from oncepay.ports import Outcome
 from oncepay.publishers.places import Place
-from oncepay.publishers.targets import GuardedResolver, Network, TargetRefused
+from oncepay.publishers.targets import GuardedResolver, Network, TargetRefused, address_of, check_addresses
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,9 @@ class Road(msgspec.Struct, frozen=True, kw_only=True):
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
         """Where a host is, all of it judged. Raises TargetRefused, OSError."""
+        if address_of(f"[{host}]" if ":" in host else host) is not None:
+            check_addresses([host], self.allow, inside=self.place.inside)
+            return [host]
         guard = GuardedResolver(self.resolve, self.allow, inside=self.place.inside)
         try:
             return await guard.resolve(host, port)
@@ -55,12 +58,70 @@ class Road(msgspec.Struct, frozen=True, kw_only=True):
         failed: OSError = OSError("no address")
         for address in await self.addresses(host, port):
             try:
-                if self.place.tls:
-                    return await asyncio.open_connection(address, port, ssl=self.tls, server_hostname=host)
-                return await asyncio.open_connection(address, port)
+                return await self._connect(host, address, port)
             except OSError as error:
                 failed = error
         raise failed
+
+    async def _connect(self, host: str, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(
+            lambda: protocol,
+            address,
+            port,
+            ssl=self.tls if self.place.tls else None,
+            server_hostname=host if self.place.tls else None,
+        )
+        return reader, Gathering(transport, protocol, reader, loop)
+
+
+class Gathering(asyncio.StreamWriter):
+    """What is written in one turn of the loop goes out in one piece: a library that writes each message by itself costs
+    one system call a batch, not one a message."""
+
+    def __init__(
+        self,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        reader: asyncio.StreamReader,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(transport, protocol, reader, loop)
+        self._turn = loop.call_soon
+        self._pieces: list[bytes | bytearray | memoryview] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep it until the turn is over."""
+        if not self._pieces:
+            self._turn(self._let_go)
+        self._pieces.append(data)
+
+    def writelines(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """All of them, after what is kept."""
+        for piece in data:
+            self.write(piece)
+
+    async def drain(self) -> None:
+        """Let it go, and wait while the other side is slow."""
+        self._let_go()
+        await super().drain()
+
+    def write_eof(self) -> None:
+        """After what is kept."""
+        self._let_go()
+        super().write_eof()
+
+    def close(self) -> None:
+        """After what is kept."""
+        self._let_go()
+        super().close()
+
+    def _let_go(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        if pieces:
+            super().write(b"".join(pieces))
 
 
 class Link(Protocol):
@@ -104,6 +165,7 @@ class Connected(ABC, Generic[C]):
 
     def __init__(self) -> None:
         self._opening: asyncio.Task[C] | None = None
+        self._closed = False
 
     @abstractmethod
     async def _open(self) -> C:
@@ -114,10 +176,18 @@ class Connected(ABC, Generic[C]):
         """Let go of one."""
 
     async def _connection(self) -> C:
-        """The one that stands, or a new one; whoever comes while it is being opened waits for the same."""
+        """The one that stands, or a new one; whoever comes while it is being opened waits for the same. Raises what
+        opening raises, OSError when the link is closed."""
+        if self._closed:
+            raise OSError(WHY_CLOSED)
         if self._opening is None or (self._opening.done() and not _stands(self._opening)):
             self._opening = asyncio.get_running_loop().create_task(self._open())
         return await asyncio.shield(self._opening)
+
+    async def close(self) -> None:
+        """Let go of the connection, for good. What is under way ends as not confirmed."""
+        self._closed = True
+        await self._drop()
 
     async def _drop(self, connection: C | None = None) -> None:
         """Let go of this connection, or of whatever there is; the next message opens another. An older one than that
@@ -137,4 +207,5 @@ def _stands(task: asyncio.Task[C]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
+WHY_CLOSED: Final = "the link was closed"
 WHY_LATE: Final = "no confirm within {:g} s"

@@ -12,16 +12,19 @@ import ssl
 from contextlib import suppress
 from typing import Any, Final
 
+import aiormq
 import msgspec
-from aio_pika import Connection, DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika import Connection, DeliveryMode
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPException, ChannelNotFoundEntity, DeliveryError, PublishError
+from pamqp.commands import Basic
 from yarl import URL
 
 from oncepay.ports import Outcome
 from oncepay.publishers.links import WHY_LATE, Connected, Letter, Road, delivered, down, reason
 
 HEARTBEAT_S: Final = 15
+WHY_BROKEN: Final = "the connection broke before the confirm"
 
 _OK: Final = delivered("in the queue")
 _FAULTS: Final = (
@@ -32,11 +35,12 @@ _FAULTS: Final = (
 )  # the library's own, the network's, a closed channel
 
 
-class Wire(msgspec.Struct, frozen=True):
-    """What stands while a connection does."""
+class Wire(msgspec.Struct, frozen=True, eq=False):
+    """What stands while a connection does, and the deadlines of the messages that are on their way over it."""
 
     connection: AbstractConnection
-    exchange: AbstractExchange
+    channel: aiormq.Channel  # below the library's exchange, which drains the socket at each message
+    deadlines: set[asyncio.Timeout] = msgspec.field(default_factory=set)
 
 
 class Guarded:
@@ -60,20 +64,23 @@ class RabbitLink(Connected[Wire]):
     async def send(self, letter: Letter) -> Outcome:
         """Publish, and wait until the broker has it in the queue."""
         place = self._road.place
-        message = Message(
-            letter.body,
+        properties = Basic.Properties(
             headers={**letter.headers, "payment": letter.key},
             content_type="application/json",
             delivery_mode=DeliveryMode.PERSISTENT,
             message_id=letter.id,
         )
-        wire = None
+        wire, deadline = None, asyncio.timeout(self._road.timeout_s)
         try:
-            async with asyncio.timeout(self._road.timeout_s):
+            async with deadline:
                 wire = await self._connection()
-                await wire.exchange.publish(message, place.name, mandatory=True)
+                wire.deadlines.add(deadline)
+                await wire.channel.basic_publish(
+                    letter.body, routing_key=place.name, properties=properties, mandatory=True, wait=False
+                )
         except TimeoutError:
-            outcome = down(WHY_LATE.format(self._road.timeout_s))
+            late = wire is None or deadline in wire.deadlines
+            outcome = down(WHY_LATE.format(self._road.timeout_s) if late else WHY_BROKEN)
         except PublishError:  # the queue was deleted: it is declared again with the next connection
             outcome = down(f"unroutable: there is no queue {place.name!r}")
         except DeliveryError:
@@ -83,15 +90,14 @@ class RabbitLink(Connected[Wire]):
         except asyncio.CancelledError:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
-            outcome = down("the connection was closed")  # the library cancels whoever waits for a confirm
+            outcome = down(WHY_BROKEN)  # the library cancels whoever waits for a confirm
         else:
             return _OK
+        finally:
+            if wire is not None:
+                wire.deadlines.discard(deadline)
         await self._drop(wire)
         return outcome
-
-    async def close(self) -> None:
-        """Let go of the connection."""
-        await self._drop()
 
     async def _open(self) -> Wire:
         place = self._road.place
@@ -110,7 +116,9 @@ class RabbitLink(Connected[Wire]):
         except BaseException:
             await _close(connection)
             raise
-        return Wire(connection, channel.default_exchange)
+        below = await channel.get_underlay_channel()
+        assert isinstance(below, aiormq.Channel)
+        return Wire(connection, below)
 
     async def _channel(self, connection: AbstractConnection) -> AbstractChannel:
         """A channel with confirms, and a queue that is there."""
@@ -124,6 +132,11 @@ class RabbitLink(Connected[Wire]):
         return channel
 
     async def _shut(self, connection: Wire) -> None:
+        deadlines = list(connection.deadlines)
+        connection.deadlines.clear()
+        for deadline in deadlines:  # the library lets some of them wait on for a connection that is gone
+            if not deadline.expired():
+                deadline.reschedule(0)
         await _close(connection.connection)
 
 

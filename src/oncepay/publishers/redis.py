@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from oncepay.ports import Outcome
-from oncepay.publishers.links import WHY_LATE, Connected, Letter, Road, delivered, down, reason
+from oncepay.publishers.links import WHY_CLOSED, WHY_LATE, Connected, Letter, Road, delivered, down, reason
 
 BATCH_MAX: Final = 256
 MS: Final = 1_000
@@ -62,15 +62,16 @@ class RedisLink(Connected[Guarded]):
         return await done
 
     async def close(self) -> None:
-        """Let go of the connection; what waits ends as not confirmed."""
+        """Let go of the connection, for good; what waits ends as not confirmed."""
+        self._closed = True
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.wait((self._runner,))
-        await self._drop()
+        await super().close()
 
     async def _run(self) -> None:
         batch: list[_Waiting] = []
-        outcome = down("the link was closed")
+        outcome = down(WHY_CLOSED)
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
