@@ -123,7 +123,9 @@ class _Cluster:
         self._c = _library()
         configuration = _pointer(self._c.rd_kafka_conf_new)
         why = ctypes.create_string_buffer(512)
-        client = _pointer(self._c.rd_kafka_new, _PRODUCER, configuration, why, ctypes.c_size_t(len(why)))
+        room = ctypes.c_size_t(len(why))
+        self._c.rd_kafka_conf_set(configuration, b"log_level", b"0", why, room)
+        client = _pointer(self._c.rd_kafka_new, _PRODUCER, configuration, why, room)
         assert client.value, why.value
         self._cluster = _pointer(self._c.rd_kafka_mock_cluster_new, client, 1)
         self._c.rd_kafka_mock_cluster_bootstraps.restype = ctypes.c_char_p

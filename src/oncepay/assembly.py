@@ -103,7 +103,7 @@ async def assemble(
     try:
         directory = Directory(ledger, vault)
         await directory.refresh()
-        publisher = Roads(WebhookPublisher(timeout_s=config.webhook_timeout_s))
+        publisher = Roads(WebhookPublisher(timeout_s=config.webhook_timeout_s), timeout_s=config.webhook_timeout_s)
         wake, limits = _shared(config, ledger, dice)
         engine = Engine(
             ledger=ledger,
