@@ -239,7 +239,7 @@ class TestTheDirectory:
     async def test_endpoints(self, ledger: Ledger) -> None:
         endpoint = Endpoint(id="e1", app="shop", url="https://a.example/hook", secrets=("new", "old"), created_ms=T0)
         await ledger.save_endpoint(endpoint)
-        changed = msgspec.structs.replace(endpoint, disabled="410 Gone", secrets=("new",))
+        changed = msgspec.structs.replace(endpoint, disabled="410 Gone", secrets=("new",), login="v1.sealed")
         await ledger.save_endpoint(changed)
         assert await ledger.endpoints() == [changed]
         with pytest.raises(Conflict):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import aio_pika
 import psutil
+import pytest
 import redis
 from aio_pika.abc import AbstractChannel
 from confluent_kafka import Consumer, TopicPartition
@@ -147,6 +148,17 @@ class Topic(Broker):
 
     def back(self) -> None:
         self.mock.up()
+
+
+def broker_of(kind: str, request: pytest.FixtureRequest) -> Broker:
+    """A queue of the session's RabbitMQ, or a topic or stream of a broker of this test's own."""
+    match kind:
+        case "amqp":
+            return Rabbit(request.getfixturevalue("rabbitmq_server"))
+        case "kafka":
+            return Topic(request.getfixturevalue("kafka_mock"))
+        case _:
+            return Stream(request.getfixturevalue("durable_valkey"))
 
 
 def _text(value: str | bytes | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -98,6 +99,21 @@ def test_endpoints(shell: Shell) -> None:
     shell.good("endpoint", "remove", "shop", endpoint_id)
     assert shell.data("endpoint", "list", "shop") == []
     assert shell.run("endpoint", "remove", "shop", endpoint_id)[0] == 3
+
+
+def test_the_login_of_a_broker_comes_by_standard_input_and_is_not_shown(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "amqps://shop:{}@mq.example.com/?queue=paid"
+    shell.good("app", "create", "shop")
+    monkeypatch.setattr("sys.stdin", io.StringIO(url.format("battery-staple") + "\n"))
+    made = shell.data("endpoint", "add", "shop", "-")["endpoint"]
+    assert made["url"] == "amqps://mq.example.com/?queue=paid"
+    monkeypatch.setattr("sys.stdin", io.StringIO(url.format("another") + "\n"))
+    assert "logs in anew" in shell.good("endpoint", "login", "shop", made["id"])
+    code, _, err = shell.run("endpoint", "login", "shop", made["id"], "amqps://mq.example.com/?queue=other")
+    assert (code, "another place" in err) == (2, True)
+    assert "battery-staple" not in shell.good("endpoint", "list") + shell.good("endpoint", "list", "--json")
 
 
 def test_an_account_from_a_sandbox(shell: Shell, sandbox_json: Path) -> None:

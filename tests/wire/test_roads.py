@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import pytest
 from aiormq.abc import FieldTable
@@ -22,6 +21,7 @@ from tests.wire.broker_kit import (
     Rabbit,
     Stream,
     Topic,
+    broker_of,
     connections_to,
     endpoint,
     message,
@@ -36,15 +36,9 @@ TOPIC_AUTHORIZATION_FAILED, STORAGE_ERROR = 29, 56
 
 
 @pytest.fixture(params=KINDS)
-def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest) -> Broker:
     """Each kind of broker in turn."""
-    match request.param:
-        case "amqp":
-            yield Rabbit(request.getfixturevalue("rabbitmq_server"))
-        case "kafka":
-            yield Topic(request.getfixturevalue("kafka_mock"))
-        case _:
-            yield Stream(request.getfixturevalue("durable_valkey"))
+    return broker_of(request.param, request)
 
 
 # -- what arrives --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,14 +26,17 @@ def endpoint() -> None:
 def add(*, app_id: str, url: str, as_json: bool) -> None:
     """Send an application's events to a URL. The secret that signs them is shown this once.
 
-    The URL must be https on a public address; private networks must be allowed first (`oncepay app policies`).
+    The URL is https://..., or a broker's: amqps://user:password@host/vhost?queue=NAME (RabbitMQ),
+    kafkas://user:password@host:9093/TOPIC, rediss://user:password@host/0?stream=NAME. It must be on a public address;
+    private networks, and amqp://, kafka:// or redis:// without TLS in them, must be allowed first (`oncepay app
+    policies`). With - the URL is read from standard input, so that no password stands in the shell's history.
     """
 
     async def work() -> tuple[Endpoint, str]:
         from oncepay.engine import admin
 
         async with opened() as engine:
-            return await admin.add_endpoint(engine, engine.directory.app(app_id), url)
+            return await admin.add_endpoint(engine, engine.directory.app(app_id), written(url))
 
     made, secret = run(work())
     if as_json:
@@ -87,6 +91,31 @@ def rotate(*, app_id: str, endpoint_id: str, as_json: bool) -> None:
 @endpoint.command()
 @click.argument("app_id", metavar="APP")
 @click.argument("endpoint_id", metavar="ID")
+@click.argument("url", default="-")
+@as_json
+def login(*, app_id: str, endpoint_id: str, url: str, as_json: bool) -> None:
+    """Another user or password at an endpoint's broker; what waits to be delivered stays.
+
+    URL is the endpoint's, with the new login in it; with -, or nothing, it is read from standard input.
+    """
+
+    async def work() -> Endpoint:
+        from oncepay.engine import admin
+
+        async with opened() as engine:
+            app = engine.directory.app(app_id)
+            return await admin.change_login(engine, app, bare(endpoint_id), written(url))
+
+    changed = run(work())
+    if as_json:
+        print_json(_shown(changed))
+    else:
+        click.echo(f"Endpoint {changed.id} logs in anew.")
+
+
+@endpoint.command()
+@click.argument("app_id", metavar="APP")
+@click.argument("endpoint_id", metavar="ID")
 @as_json
 def enable(*, app_id: str, endpoint_id: str, as_json: bool) -> None:
     """Deliver again to an endpoint that was disabled (it had answered 410)."""
@@ -122,6 +151,11 @@ def remove(*, app_id: str, endpoint_id: str, as_json: bool) -> None:
         print_json({"removed": bare(endpoint_id)})
     else:
         click.echo(f"Endpoint {bare(endpoint_id)} is gone.")
+
+
+def written(url: str) -> str:
+    """The URL, from standard input when it is not on the command line."""
+    return sys.stdin.readline().strip() if url == "-" else url
 
 
 def bare(endpoint_id: str) -> str:

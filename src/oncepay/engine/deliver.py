@@ -62,6 +62,11 @@ class Deliverer:
         """Whether a delivery is under way or waits in memory."""
         return bool(self._tasks)
 
+    @property
+    def resting(self) -> frozenset[str]:
+        """Endpoints whose road was found closed, and has not been found open since."""
+        return frozenset(self._resting)
+
     async def claim(self) -> int:
         """Lend what is due of the endpoints that have room, and hand it over; how many."""
         engine = self._engine

@@ -159,7 +159,7 @@ class EndpointView(Struct, kw_only=True):
     """Where events are sent."""
 
     id: str
-    url: str
+    url: Annotated[str, Meta(description="Without the user and password that a broker's was made with.")]
     disabled: Annotated[str | None, Meta(description="Why nothing is sent to it.")]
     created_ms: int
 

@@ -104,7 +104,15 @@ class NewRefund(Strict):
 class NewEndpoint(Strict):
     """Where events are sent."""
 
-    url: Annotated[str, Meta(min_length=1, max_length=512, description="https, on a public address.")]
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=512,
+            description="https, amqps (RabbitMQ), kafkas or rediss (a stream), on a public address; without TLS in the "
+            "app's private networks only. A user and password in it are kept sealed and never shown.",
+        ),
+    ]
 
 
 class ReplayDeliveries(Strict):

@@ -188,9 +188,8 @@ _READERS: Final[Mapping[str, Callable[[Place, str, dict[str, str]], Place]]] = {
 
 
 def _what(url: str) -> str:
-    """How a refusal names a URL: without anything that may be a login written wrongly."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2][:64]}"
+    """How a refusal names a URL: any other part of it may be a password that stands in the wrong place."""
+    return f"{url.partition('://')[0]}://"
 
 
 def _what_is_wrong(url: str, login: str) -> str:
