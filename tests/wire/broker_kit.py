@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ from oncepay.publishers.signing import new_secret
 from oncepay.publishers.webhook import WebhookPublisher
 from tests.kafka_mock import KafkaMock
 from tests.services import Service, wait_for_quorum_queue
-from tests.wire.loopback import Names
+from tests.wire.loopback import Names, serving
 
 LOOPBACK = ("127.0.0.0/8",)
 SECRET, OLD_SECRET = new_secret(bytes(range(32))), new_secret(bytes(32))
@@ -177,9 +179,11 @@ def message(number: int = 1, body: bytes = b'{"type":"payment.changed"}') -> Mes
 
 
 @contextlib.asynccontextmanager
-async def roads(timeout_s: float = 5.0, idle_s: float = 60.0, names: Names | None = None) -> AsyncIterator[Roads]:
+async def roads(
+    timeout_s: float = 5.0, idle_s: float = 60.0, names: Names | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Roads]:
     """A publisher of all roads."""
-    one = Roads(WebhookPublisher(), timeout_s=timeout_s, idle_s=idle_s, resolve=(names or Names()).resolve)
+    one = Roads(WebhookPublisher(), timeout_s=timeout_s, idle_s=idle_s, resolve=(names or Names()).resolve, tls=tls)
     try:
         yield one
     finally:
@@ -189,6 +193,26 @@ async def roads(timeout_s: float = 5.0, idle_s: float = 60.0, names: Names | Non
 async def tell(way: Roads, url: str, number: int = 1, **more: bytes) -> Outcome:
     """Publish one message there."""
     return await way.publish(endpoint(url), LOOPBACK, message(number, **more))
+
+
+@contextlib.asynccontextmanager
+async def behind_tls(port: int, tls: ssl.SSLContext) -> AsyncIterator[int]:
+    """What listens on this port, by TLS on another."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            await asyncio.gather(pass_on(reader, inner_writer), pass_on(inner_reader, writer))
+        finally:
+            inner_writer.close()
+
+    async with serving(talk, tls) as outer:
+        yield outer
 
 
 def connections_to(port: int) -> int:

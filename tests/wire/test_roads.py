@@ -21,6 +21,7 @@ from tests.wire.broker_kit import (
     Rabbit,
     Stream,
     Topic,
+    behind_tls,
     broker_of,
     connections_to,
     endpoint,
@@ -29,7 +30,7 @@ from tests.wire.broker_kit import (
     roads,
     tell,
 )
-from tests.wire.loopback import Names, closed_port, serving
+from tests.wire.loopback import Certificates, Names, closed_port, serving
 
 KINDS = ("amqp", "kafka", "redis")
 TOPIC_AUTHORIZATION_FAILED, STORAGE_ERROR = 29, 56
@@ -173,7 +174,9 @@ async def test_closing_ends_what_is_under_way(broker: Broker) -> None:
 # -- what a broker does not take -------------------------------------------------------------------------------------
 
 
-async def test_wrong_credentials_are_no_delivery_and_are_not_quoted(rabbitmq_node: Service) -> None:
+async def test_wrong_credentials_are_no_delivery_and_are_not_quoted(
+    rabbitmq_node: Service, caplog: pytest.LogCaptureFixture
+) -> None:
     with valkey(password="correct-horse") as server:
         for right, path in ((rabbitmq_node.url, "/?queue=none"), (server.url, "/0?stream=s")):
             async with roads(timeout_s=5.0) as way:
@@ -182,6 +185,7 @@ async def test_wrong_credentials_are_no_delivery_and_are_not_quoted(rabbitmq_nod
             assert outcome.down
             assert "battery-staple" not in outcome.why
             assert "no confirm within" not in outcome.why  # it says what is wrong
+    assert "battery-staple" not in caplog.text
 
 
 async def test_credentials_for_a_kafka_that_wants_none_are_not_quoted(kafka_mock: KafkaMock) -> None:
@@ -295,6 +299,38 @@ async def test_a_topic_that_we_may_not_see_is_an_error(kafka_mock: KafkaMock) ->
         kafka_mock.topic_error(topic.topic, 0)
         assert (await tell(way, topic.url, 2)).delivered
     kafka_mock.fail(METADATA, [])
+
+
+# -- by TLS ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["amqp", "redis"])
+@pytest.mark.parametrize("fault", ["", "another name", "unknown authority"])
+async def test_by_tls_names_and_authorities_are_verified(
+    request: pytest.FixtureRequest, certificates: Certificates, kind: str, fault: str
+) -> None:
+    broker = broker_of(kind, request)
+    tls = certificates.server("other.test" if fault == "another name" else "mq.test")
+    trusted = None if fault == "unknown authority" else certificates.client()
+    async with (
+        behind_tls(port_of(broker.url), tls) as port,
+        roads(names=Names(mq_test=[["127.0.0.1"]]), tls=trusted) as way,
+    ):
+        head, _, tail = broker.url.partition("://")
+        login, at, place = tail.rpartition("@")
+        _, _, path = place.partition("/")
+        outcome = await tell(way, f"{head}s://{login}{at}mq.test:{port}/{path}")
+    assert outcome.delivered is (not fault), outcome.why
+    if fault:
+        assert "certificate" in outcome.why.lower()
+
+
+async def test_by_tls_kafka_trusts_no_unknown_authority(kafka_mock: KafkaMock, certificates: Certificates) -> None:
+    port = int(kafka_mock.address.rpartition(":")[2])
+    async with behind_tls(port, certificates.server("localhost")) as outer, roads(timeout_s=3.0) as way:
+        outcome = await tell(way, f"kafkas://127.0.0.1:{outer}/t")
+    assert not outcome.delivered
+    assert "certificate" in outcome.why.lower()
 
 
 # -- where we do not go ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ error: by default a broker confirms what it threw away.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from contextlib import suppress
 from typing import Any, Final
@@ -25,6 +26,9 @@ from oncepay.publishers.links import WHY_LATE, Connected, Letter, Road, delivere
 
 HEARTBEAT_S: Final = 15
 WHY_BROKEN: Final = "the connection broke before the confirm"
+
+for _library in ("aio_pika", "aiormq"):  # they log each lost connection at length; an outcome says it in a clause
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 _OK: Final = delivered("in the queue")
 _FAULTS: Final = (

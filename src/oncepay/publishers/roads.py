@@ -91,12 +91,15 @@ class Roads:
         self._tls = verified(tls)
         self._links: dict[tuple[str, str, tuple[str, ...]], _Kept] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, endpoint: Endpoint, private_networks: Sequence[str], message: Message) -> Outcome:
         """Send once, by the road that the endpoint's URL names."""
         if not is_broker(endpoint.url):
             return await self._webhooks.publish(endpoint, private_networks, message)
+        if self._closed:
+            return Outcome(delivered=False, why="not sent: the centre is stopping", down=True)
         networks = tuple(private_networks)
         try:
             place = place_of(endpoint.url, endpoint.login, networks)
@@ -122,7 +125,8 @@ class Roads:
         return schedule.next_try_ms(tries, now_ms, draw, retry_after_s)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, for good."""
+        self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         links, self._links = list(self._links.values()), {}
