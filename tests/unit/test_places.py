@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oncepay.ports import Outcome
 from oncepay.publishers import roads
 from oncepay.publishers.places import Place, place_of, split_login
 from oncepay.publishers.roads import Kind, read_target
@@ -107,6 +108,12 @@ def test_a_road_whose_library_is_not_installed_is_refused_in_words(monkeypatch: 
     with pytest.raises(TargetRefused, match=r"pip install 'oncepay\[rabbitmq\]'"):
         read_target("amqps://mq.example.com/?queue=q", ())
     read_target("rediss://mq.example.com/0?stream=s", ())
+
+
+def test_an_outcome_never_quotes_the_password_whatever_a_library_says() -> None:
+    said = Outcome(delivered=False, why=f"no such user u:{SECRET}@host", down=True)
+    assert roads._without(SECRET, said) == Outcome(delivered=False, why="no such user u:***@host", down=True)
+    assert roads._without("", said) == said
 
 
 def test_what_is_no_broker_is_a_webhook() -> None:

@@ -227,6 +227,18 @@ async def test_a_queue_that_is_there_is_taken_as_it_is_and_may_be_full(rabbitmq_
                 pass
 
 
+async def test_messages_survive_in_a_classic_queue_too(rabbitmq_server: Service) -> None:
+    """A quorum queue keeps everything on disk; a classic one only what says that it must."""
+    rabbit = Rabbit(rabbitmq_server)
+    async with rabbit.channel() as channel:
+        await channel.declare_queue(rabbit.queue, durable=True)
+    async with roads() as way:
+        assert (await tell(way, rabbit.url)).delivered
+        rabbit.end()
+    rabbit.back()
+    assert [one.id for one in await rabbit.all()] == ["evt_1"]
+
+
 async def test_a_full_redis_is_no_delivery(durable_valkey: Service) -> None:
     stream = Stream(durable_valkey)
     async with roads() as way:
