@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import due, floor
+from bench import due, floor, roads
 from bench.load import ATTEMPTS, Driver, Run, Shop
 from bench.places import Town, settle
 from tests.servers import PostgresServer
@@ -93,6 +93,7 @@ def table(figures: dict[str, Any]) -> str:
                 f" {row['rss_mb']:6.0f}"
             )
     lines += [f"floor {json.dumps(figures['floor'])}", f"due {json.dumps(figures.get('due', {}))}"]
+    lines += [f"events to {name:9} {json.dumps(row)}" for name, row in figures.get("roads", {}).items()]
     return "\n".join(lines)
 
 
@@ -110,6 +111,7 @@ async def main() -> None:
             row["ratio"] = round(row["cpu_ms_per_payment"] / floor_of(figures, database, name), 2)
     if not arguments.quick:
         figures["due"] = await due_figures(arguments.due_rows)
+        figures["roads"] = await roads.measure()
     print(table(figures))
     print(json.dumps(figures))
 
