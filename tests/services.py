@@ -202,7 +202,9 @@ def wait_for_quorum_queue(server: Service, name: str) -> None:
     between has the queue afterwards, and it never answers.
     """
     (names,) = server.folder.glob("mnesia/*/quorum/*/names.dets")
-    wait_until(lambda: f"%2F_{name}".encode() in names.read_bytes(), START_S)
+    written = f"%2F_{name}".encode()
+    counted = bytes([len(written)]) + written  # an atom: its length, itself; so a longer name is not taken for it
+    wait_until(lambda: counted in names.read_bytes(), START_S)
 
 
 def has_rabbitmq() -> bool:

@@ -14,22 +14,23 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from tests.kafka_mock import KafkaMock
 from tests.services import Service, valkey, wait_for_quorum_queue
 
+QUEUE: Final = "kept"
 QUORUM: Final[FieldTable] = {"x-queue-type": "quorum"}
 
 
 async def test_rabbitmq_killed_and_back_has_what_it_confirmed(rabbitmq_server: Service) -> None:
     link = await aio_pika.connect(rabbitmq_server.url)
     channel = await link.channel(on_return_raises=True)
-    await channel.declare_queue("q", durable=True, arguments=QUORUM)
+    await channel.declare_queue(QUEUE, durable=True, arguments=QUORUM)
     message = aio_pika.Message(b"one", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-    await channel.default_exchange.publish(message, "q", mandatory=True)
-    wait_for_quorum_queue(rabbitmq_server, "q")
+    await channel.default_exchange.publish(message, QUEUE, mandatory=True)
+    wait_for_quorum_queue(rabbitmq_server, QUEUE)
     rabbitmq_server.kill9()
     await link.close()
 
     rabbitmq_server.start()
     async with await aio_pika.connect(rabbitmq_server.url) as again:
-        queue = await (await again.channel()).declare_queue("q", durable=True, arguments=QUORUM)
+        queue = await (await again.channel()).declare_queue(QUEUE, durable=True, arguments=QUORUM)
         got = await queue.get(timeout=30)
         assert got.body == b"one"
         await got.ack()
