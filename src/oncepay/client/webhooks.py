@@ -83,19 +83,25 @@ def _headers(headers: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def _check_signature(secrets: str | Sequence[str], signed: bytes, signatures: str) -> None:
-    known = [secrets] if isinstance(secrets, str) else list(secrets)
-    wanted = [base64.b64encode(hmac.digest(_key(secret), signed, "sha256")) for secret in known]
+    known = keys_of(secrets)
+    wanted = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in known]
     given = [
         text.encode() for version, _, text in (one.partition(",") for one in signatures.split()) if version == "v1"
     ]
-    if not wanted:
-        raise ArgumentInvalid("no secret was given")
     if not any(hmac.compare_digest(one, ours) for one in given for ours in wanted):
         which = "the secret" if len(known) == 1 else f"any of the {len(known)} secrets"
         raise SignatureInvalid(
             f"the message is not signed with {which}: it is forged, was altered on its way (pass the body as it came, "
             "byte for byte), or is of another endpoint or app"
         )
+
+
+def keys_of(secrets: str | Sequence[str]) -> list[bytes]:
+    """The keys behind secrets. Raises ArgumentInvalid, also when there is none."""
+    keys = [_key(secret) for secret in ([secrets] if isinstance(secrets, str) else secrets)]
+    if not keys:
+        raise ArgumentInvalid("no secret was given")
+    return keys
 
 
 def _raw(text: str) -> bytes:

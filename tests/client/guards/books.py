@@ -22,7 +22,9 @@ OWN: Final = (
 )
 EMPTY: Final = tuple(
     f"DELETE FROM {table}"
-    for table in ("deed", "orders", "oncepay_inbox", "oncepay_watch", "oncepay_feed", "oncepay_submission")
+    for table in (
+        *("deed", "orders", "oncepay_inbox", "oncepay_watch", "oncepay_feed", "oncepay_submission", "oncepay_aside"),
+    )
 )
 
 

@@ -5,6 +5,7 @@ They stand on the app's own database: on the transaction in which the app writes
 """
 
 from oncepay.client.guards import transactions
+from oncepay.client.guards.aside import Aside
 from oncepay.client.guards.dialects import tables
 from oncepay.client.guards.doors import LocalDoor
 from oncepay.client.guards.errors import (
@@ -23,6 +24,7 @@ from oncepay.client.guards.submission import AsyncSubmissionGuard, Submission, S
 from oncepay.client.guards.watch import AsyncWatch, Watch
 
 __all__ = [
+    "Aside",
     "AsyncDbapiLink",
     "AsyncInbox",
     "AsyncSubmissionGuard",

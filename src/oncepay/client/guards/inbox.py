@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from oncepay.client.around import AROUND, Around
+from oncepay.client.guards.aside import Aside, dropping_aside, error_text, hurrying_aside, listing_aside
 from oncepay.client.guards.errors import HandlersMissing, OtherPayment
 from oncepay.client.guards.links import async_link_of, link_of
 from oncepay.client.guards.milestones import WORDS, Milestone, Word, settled, unmet
@@ -29,7 +30,6 @@ log: Final = logging.getLogger("oncepay.client")
 
 POISONED_AFTER: Final = 5
 POISONED_MAX: Final = 1000  # orders a listing gives
-ERROR_MAX: Final = 500  # characters kept of what went wrong
 DAY_MS: Final = 86_400_000
 # News of a payment may come until its channel takes no refund any more, which is a year after it was paid, and may be
 # on their way for 30 days. Forget an order earlier, and they would ship its goods again.
@@ -86,7 +86,7 @@ def _keys(found: tuple[Milestone, ...]) -> str:
 def failing(told: Event | Payment, error: Exception, now_ms: int) -> Script[None]:
     """Count that taking it in failed."""
     payment = _payment(told)
-    words = f"{type(error).__name__}: {error}".replace("\0", "")[:ERROR_MAX]
+    words = error_text(error)
     yield from change("fail", order_no=payment.order_no, payment=payment.id, failed=told.id, error=words, now_ms=now_ms)
 
 
@@ -220,6 +220,22 @@ class Inbox(_Handlers[Callable[[T, Milestone], None]], Generic[T]):
         with self.begin() as within:
             return link_of(within).run(listing(self._poisoned_after))
 
+    def aside(self) -> list[Aside]:
+        """Messages of a broker that could not be taken in and are tried again: for the same page. At most a hundred,
+        the oldest first."""
+        with self.begin() as within:
+            return link_of(within).run(listing_aside())
+
+    def hurry_aside(self) -> int:
+        """Have all of them tried at once, after a secret or a handler was mended; how many."""
+        with self.begin() as within:
+            return link_of(within).run(hurrying_aside(self._around.now_ms()))
+
+    def drop_aside(self, key: str) -> bool:
+        """Keep one no longer, which nobody misses; whether it was there. ``key``: ``Aside.key``."""
+        with self.begin() as within:
+            return link_of(within).run(dropping_aside(key))
+
     def forget(self, days: int = FORGET_DAYS_MIN) -> int:
         """Forget orders that were settled so many days ago, at least 400; how many. For a job at a quiet hour."""
         with self.begin() as within:
@@ -272,6 +288,21 @@ class AsyncInbox(_Handlers[Callable[[T, Milestone], Awaitable[None]]], Generic[T
         """As ``Inbox.poisoned``."""
         async with self.begin() as within:
             return await async_link_of(within).run(listing(self._poisoned_after))
+
+    async def aside(self) -> list[Aside]:
+        """As ``Inbox.aside``."""
+        async with self.begin() as within:
+            return await async_link_of(within).run(listing_aside())
+
+    async def hurry_aside(self) -> int:
+        """As ``Inbox.hurry_aside``."""
+        async with self.begin() as within:
+            return await async_link_of(within).run(hurrying_aside(self._around.now_ms()))
+
+    async def drop_aside(self, key: str) -> bool:
+        """As ``Inbox.drop_aside``."""
+        async with self.begin() as within:
+            return await async_link_of(within).run(dropping_aside(key))
 
     async def forget(self, days: int = FORGET_DAYS_MIN) -> int:
         """As ``Inbox.forget``."""

@@ -109,6 +109,7 @@ def django(using: str = "default") -> Begin[Any]:
     def begin() -> Iterator[Any]:
         from django.db import connections, transaction
 
+        connections[using].close_if_unusable_or_obsolete()  # as at a request: a consumer's thread lives for months
         with transaction.atomic(using=using, durable=True):
             yield connections[using]
 

@@ -136,3 +136,48 @@ SELECT order_no
 -- Submissions whose window is over. Reads the whole table: for a quiet hour.
 DELETE FROM oncepay_submission
  WHERE until_ms <= :now_ms;
+
+-- name: put_aside
+-- Keep a message that could not be taken in. No row is added when it is kept already. By the primary key.
+INSERT INTO oncepay_aside (digest, place, event, error, message, genuine, tries, since_ms, due_ms)
+VALUES (:digest, :place, :event, :error, :message, :genuine, 0, :now_ms, :due_ms)
+{if_absent};
+
+-- name: aside
+-- Messages that were put aside, the oldest first. Reads the whole table: for people.
+SELECT digest, place, event, error, message, genuine, tries, since_ms, due_ms
+  FROM oncepay_aside
+ ORDER BY since_ms, digest
+ LIMIT :limit;
+
+-- name: aside_due
+-- Messages to try again, the longest overdue first. Reads index oncepay_aside_due.
+SELECT digest, place, event, error, message, genuine, tries, since_ms, due_ms
+  FROM oncepay_aside
+ WHERE due_ms <= :now_ms
+ ORDER BY due_ms, digest
+ LIMIT :limit;
+
+-- name: put_aside_off
+-- Whoever changes the row tries it now, and nobody else until the next time in the timetable. By the primary key.
+UPDATE oncepay_aside
+   SET due_ms = :next_ms, tries = tries + 1
+ WHERE digest = :digest
+   AND due_ms = :due_ms;
+
+-- name: fail_aside
+-- It could not be taken in this time either. By the primary key.
+UPDATE oncepay_aside
+   SET error = :error
+ WHERE digest = :digest;
+
+-- name: hurry_aside
+-- What could not be taken in may go in now: a secret was mended. Reads index oncepay_aside_due.
+UPDATE oncepay_aside
+   SET due_ms = :now_ms
+ WHERE due_ms > :now_ms;
+
+-- name: drop_aside
+-- It went in, or a person has seen it and wants it no more. By the primary key.
+DELETE FROM oncepay_aside
+ WHERE digest = :digest;

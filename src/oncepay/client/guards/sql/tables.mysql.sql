@@ -44,3 +44,20 @@ CREATE TABLE IF NOT EXISTS oncepay_submission (
   until_ms BIGINT NOT NULL,
   repeats  INTEGER NOT NULL DEFAULT 0
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
+
+-- Messages of a broker that could not be taken in. digest: of the message. place: where it came from. event: as it calls
+-- itself. error: why, the last time. message: its headers and its body, as JSON. genuine: 1 when it was verified and a
+-- handler failed. tries: how often it was tried since. since_ms: when it came. due_ms: when it is tried next.
+CREATE TABLE IF NOT EXISTS oncepay_aside (
+  digest   VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,
+  place    TEXT NOT NULL,
+  event    VARCHAR(80) NOT NULL,
+  error    TEXT NOT NULL,
+  message  MEDIUMTEXT NOT NULL,
+  genuine  SMALLINT NOT NULL,
+  tries    INTEGER NOT NULL,
+  since_ms BIGINT NOT NULL,
+  due_ms   BIGINT NOT NULL,
+  repeats  INTEGER NOT NULL DEFAULT 0,
+  KEY oncepay_aside_due (due_ms)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;

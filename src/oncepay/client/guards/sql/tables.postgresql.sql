@@ -38,3 +38,19 @@ CREATE TABLE IF NOT EXISTS oncepay_submission (
   order_no TEXT NOT NULL,
   until_ms BIGINT NOT NULL
 );
+
+-- Messages of a broker that could not be taken in. digest: of the message. place: where it came from. event: as it calls
+-- itself. error: why, the last time. message: its headers and its body, as JSON. genuine: 1 when it was verified and a
+-- handler failed. tries: how often it was tried since. since_ms: when it came. due_ms: when it is tried next.
+CREATE TABLE IF NOT EXISTS oncepay_aside (
+  digest   TEXT PRIMARY KEY,
+  place    TEXT NOT NULL,
+  event    TEXT NOT NULL,
+  error    TEXT NOT NULL,
+  message  TEXT NOT NULL,
+  genuine  SMALLINT NOT NULL,
+  tries    INTEGER NOT NULL,
+  since_ms BIGINT NOT NULL,
+  due_ms   BIGINT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS oncepay_aside_due ON oncepay_aside (due_ms);
