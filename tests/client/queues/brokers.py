@@ -19,7 +19,7 @@ from oncepay.client.shapes import Event
 from oncepay.publishers import signing
 from tests.client.guards.payments import NOW_MS
 from tests.kafka_mock import KafkaMock
-from tests.services import Service
+from tests.services import Service, wait_for_quorum_queue
 
 SECRET: Final = signing.new_secret(bytes(range(32)))
 OTHER_SECRET: Final = signing.new_secret(bytes(range(1, 33)))
@@ -37,9 +37,11 @@ def signed(event_id: str, body: bytes, secret: str = SECRET, at_ms: int = NOW_MS
 
 
 class Broker(ABC):
-    """``url``: as the endpoint has it, of a queue that is this test's own."""
+    """``url``: as the endpoint has it, of a queue that is this test's own. ``claim_s``: how soon what a dead consumer held
+    may be another's, at the earliest."""
 
     url: str
+    claim_s: float
 
     @abstractmethod
     async def publish(self, *messages: Message, key: str = "") -> None:
@@ -59,6 +61,8 @@ class Broker(ABC):
 
 
 class RedisBroker(Broker):
+    claim_s = 0.2
+
     def __init__(self, server: Service, name: str) -> None:
         self._server, self._name = server, name
         self.url = f"{server.url}/0?stream={name}&replicas=0"
@@ -81,6 +85,8 @@ class RedisBroker(Broker):
 
 
 class RabbitBroker(Broker):
+    claim_s = 45.0  # it knows at once
+
     def __init__(self, server: Service, name: str) -> None:
         self._server, self.name = server, name
         self.url = f"{server.url}/%2F?queue={name}"
@@ -117,6 +123,7 @@ class RabbitBroker(Broker):
         return True
 
     async def down(self) -> None:
+        await asyncio.to_thread(wait_for_quorum_queue, self._server, self.name)
         await asyncio.to_thread(self._server.kill9)
 
     async def up(self) -> None:
@@ -135,6 +142,8 @@ async def _confirmed(channel: Any, body: aio_pika.Message, name: str) -> None:
 
 
 class KafkaBroker(Broker):
+    claim_s = 6.0
+
     def __init__(self, mock: KafkaMock, name: str) -> None:
         self._mock, self._name = mock, name
         self.url = f"{mock.url}/{name}"

@@ -1,6 +1,6 @@
 """A process of a shop that reads a queue and dies as if the power went, at a moment that the test chooses:
 
-    python -m tests.client.queues.dying FOLDER URL NOW_MS WHEN
+    python -m tests.client.queues.dying FOLDER URL CLAIM_S NOW_MS WHEN
 
 when: ``inside`` the transaction, after the app's own write, or ``after`` its commit, before the broker hears of it.
 """
@@ -32,7 +32,7 @@ class DiesAfter(Consumer[Any]):
 
 
 def main(arguments: list[str]) -> None:
-    folder, url, now_ms, when = arguments
+    folder, url, claim_s, now_ms, when = arguments
     with open_books("sqlite3", Where(Path(folder), lambda: "", lambda: "")) as books:
         inbox: Inbox[Any] = Inbox(books.begin)
 
@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> None:
                 die()
 
         kind = Consumer[Any] if when == "inside" else DiesAfter
-        kind(url, SECRET, inbox, around=Around(now_ms=lambda: int(now_ms))).run()
+        around = Around(now_ms=lambda: int(now_ms))
+        kind(url, SECRET, inbox, claim_s=float(claim_s), around=around).run()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from oncepay.client.around import Around
 from oncepay.client.guards import Aside
 from oncepay.client.queues import AsyncConsumer, Consumer
 from tests.client.guards.apps import App, LoopApp, ThreadApp
-from tests.client.queues.brokers import SECRET
+from tests.client.queues.brokers import SECRET, Broker
 
 PATIENCE_S: Final = 60.0
 # One way for each kind of consumer, on the databases that they are for.
@@ -30,10 +30,10 @@ def consumer_of(app: App, url: str, secrets: Any = SECRET, **options: Any) -> Co
 
 @asynccontextmanager
 async def reading(
-    app: App, url: str, secrets: Any = SECRET, run: Callable[[Any], None] = Consumer.run, **options: Any
+    app: App, broker: Broker, secrets: Any = SECRET, run: Callable[[Any], None] = Consumer.run, **options: Any
 ) -> AsyncIterator[Any]:
     """While a consumer runs; it is closed in order. ``run``: in a thread, of one for threads."""
-    consumer = consumer_of(app, url, secrets, **options)
+    consumer = consumer_of(app, broker.url, secrets, claim_s=broker.claim_s, **options)
     work = asyncio.to_thread(run, consumer) if isinstance(consumer, Consumer) else consumer.run()
     task = asyncio.ensure_future(work)
     try:

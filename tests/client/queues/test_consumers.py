@@ -51,7 +51,7 @@ async def test_doubled_and_out_of_order_each_milestone_is_run_once(broker: Broke
     random.Random(7).shuffle(messages)
     async with open_app(way, where) as app:
         await broker.publish(*messages[:40])
-        async with reading(app, broker.url):
+        async with reading(app, broker):
             await broker.publish(*messages[40:])
             await until_deeds(app, ALL_ONCE)
         assert await deeds_of_all(app) == ALL_ONCE
@@ -63,7 +63,7 @@ async def test_two_consumers_at_once_do_everything_once(broker: Broker, where: W
     messages = [message_of(event) for story in stories() for event in story.events] * 2
     random.Random(8).shuffle(messages)
     async with open_app("asyncpg", where) as app:
-        async with reading(app, broker.url), reading(app, broker.url):
+        async with reading(app, broker), reading(app, broker):
             await broker.publish(*messages)
             await until_deeds(app, ALL_ONCE)
         assert await deeds_of_all(app) == ALL_ONCE
@@ -85,7 +85,7 @@ async def test_what_is_bad_is_seen_before_any_handler_and_holds_up_nothing(
         signed("evt_another_1", good.body),
     ]
     async with open_app(way, where) as app:
-        async with reading(app, broker.url):
+        async with reading(app, broker):
             await broker.publish(*bad, *bad, message_of(after))
             await until_deeds(app, {("A-2", "paid"): 1})
         assert app.heard == ["paid"]
@@ -112,11 +112,11 @@ async def test_what_is_bad_is_seen_before_any_handler_and_holds_up_nothing(
 async def test_what_a_wrong_secret_refused_goes_in_once_it_is_mended(broker: Broker, way: str, where: Where) -> None:
     async with open_app(way, where) as app:
         await broker.publish(message_of(event_of(Story("A-1").pay()), OTHER_SECRET))
-        async with reading(app, broker.url):
+        async with reading(app, broker):
             (kept,) = await until_aside(app, 1)
             assert kept.event == event_of(Story("A-1").pay()).id
         app.clock.advance(3600)
-        async with reading(app, broker.url, [SECRET, OTHER_SECRET]):
+        async with reading(app, broker, [SECRET, OTHER_SECRET]):
             await until_deeds(app, {("A-1", "paid"): 1})
             await until_aside(app, 0)
 
@@ -129,7 +129,7 @@ async def test_a_handler_that_raises_leaves_no_mark_and_is_tried_again(broker: B
 
     async with open_app(way, where) as app:
         app.trouble = trouble
-        async with reading(app, broker.url):
+        async with reading(app, broker):
             await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(3)))
             await until_deeds(app, {("A-0", "paid"): 1, ("A-2", "paid"): 1})
             for tries, pause_s in enumerate((1, 2, 4, 8)):

@@ -22,7 +22,6 @@ from tests.client.queues.brokers import Broker, RabbitBroker, message_of
 from tests.client.queues.shops import asides, deeds_of_all, reading, until, until_deeds
 
 ROOT: Final = Path(__file__).parents[3]
-CLAIM_S: Final = 0.2
 PAIRS: Final = {"redis": "asyncpg", "rabbitmq": "sqlite3", "kafka": "asyncpg"}
 
 
@@ -34,18 +33,22 @@ def paid(*numbers: int) -> dict[tuple[str, str], int]:
 async def test_a_consumer_killed_between_the_write_and_the_answer(broker: Broker, when: str, where: Where) -> None:
     async with open_app("sqlite3", where) as app:
         await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(40)))
-        command = [sys.executable, "-m", "tests.client.queues.dying", str(where.folder), broker.url, str(app.clock.ms)]
-        done = await asyncio.to_thread(
-            subprocess.run, [*command, when], cwd=ROOT, capture_output=True, text=True, timeout=60
-        )
+        words = [str(where.folder), broker.url, str(broker.claim_s), str(app.clock.ms), when]
+        command = [sys.executable, "-m", "tests.client.queues.dying", *words]
+        done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert done.returncode == -signal.SIGKILL, done.stderr
         dead = await deeds_of_all(app)
         assert bool(dead) == (when == "after")
         assert len(dead) < 40
-        async with reading(app, broker.url, claim_s=CLAIM_S):
+        async with reading(app, broker):
             await until_deeds(app, paid(*range(40)))
+            await until(lambda: _nothing_left(broker))
         assert await asides(app) == []
         assert await broker.left() == 0
+
+
+async def _nothing_left(broker: Broker) -> bool:
+    return await broker.left() == 0
 
 
 async def test_a_broker_killed_in_the_middle_loses_nothing(
@@ -53,7 +56,7 @@ async def test_a_broker_killed_in_the_middle_loses_nothing(
 ) -> None:
     kind = request.node.callspec.params["broker"]
     async with open_app(PAIRS[kind], where) as app:
-        async with reading(app, broker.url, claim_s=CLAIM_S):
+        async with reading(app, broker):
             await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(50)))
             await until(lambda: _some(app, 5))
             await broker.down()
@@ -70,7 +73,7 @@ async def test_a_broker_that_is_away_at_the_start_is_waited_for(broker: Broker, 
     async with open_app("sqlite3", where) as app:
         await broker.publish(message_of(event_of(Story("A-1").pay())))
         await broker.down()
-        async with reading(app, broker.url):
+        async with reading(app, broker):
             await broker.up()
             await until_deeds(app, paid(1))
 
@@ -92,11 +95,11 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_acknowledged
 
         app.inbox.begin = away
         await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(3)))
-        async with reading(app, broker.url):
+        async with reading(app, broker):
             await until(lambda: _are(refused, 6))
         assert await broker.left() == 3
 
-        async with reading(app, broker.url, claim_s=CLAIM_S):
+        async with reading(app, broker):
             await until(lambda: _are(refused, 12))
             app.inbox.begin = begin
             await until_deeds(app, paid(0, 1, 2))
@@ -116,7 +119,7 @@ async def test_an_interrupt_in_a_handler_ends_the_consumer_and_undoes_what_it_di
         app.trouble = interrupted
         await broker.publish(message_of(event_of(Story("A-1").pay())))
         with pytest.raises(Interrupted):
-            async with reading(app, broker.url, run=_interruptible):
+            async with reading(app, broker, run=_interruptible):
                 await until(lambda: _heard(app))
         assert (await deeds_of_all(app), await broker.left()) == ({}, 1)
 
@@ -137,7 +140,7 @@ async def _heard(app: App) -> bool:
 
 
 async def test_a_queue_that_is_deleted_is_made_again(rabbit: RabbitBroker, where: Where) -> None:
-    async with open_app("sqlite3", where) as app, reading(app, rabbit.url):
+    async with open_app("sqlite3", where) as app, reading(app, rabbit):
         await rabbit.publish(message_of(event_of(Story("A-1").pay())))
         await until_deeds(app, paid(1))
         await rabbit.delete()

@@ -20,6 +20,7 @@ from oncepay.client.queues.places import TAKE_MAX, TAKE_S, Got, Place, Source, m
 R = TypeVar("R")
 
 HEARTBEAT_MS: Final = 3000
+RECONNECT_MAX_MS: Final = 1000
 FETCH_KB: Final = 4096  # kept in memory by the library
 PASSING: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART})  # until the first message is published
 
@@ -49,22 +50,20 @@ class Kafka:
         place = self._place
         security = ("SASL_" if place.user else "") + ("SSL" if place.tls else "PLAINTEXT")
         known = {
-            "bootstrap.servers": place.hosts,
+            "bootstrap.servers": ",".join(_with_port(host, place.tls) for host in place.hosts.split(",")),
             "group.id": self._group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "session.timeout.ms": round(self._claim_s * 1000),
             "heartbeat.interval.ms": min(HEARTBEAT_MS, round(self._claim_s * 300)),
+            "reconnect.backoff.max.ms": RECONNECT_MAX_MS,
             "queued.max.messages.kbytes": FETCH_KB,
             "security.protocol": security,
             "error_cb": _say,
         }
         if place.user:
-            known |= {
-                "sasl.mechanism": place.options.get("mechanism", "PLAIN"),
-                "sasl.username": place.user,
-                "sasl.password": place.password,
-            }
+            mechanism = place.options.get("sasl", "plain").upper()
+            known |= {"sasl.mechanism": mechanism, "sasl.username": place.user, "sasl.password": place.password}
         return known
 
 
@@ -105,6 +104,15 @@ class _Topic:
 
     async def _wait_for(self, call: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _with_port(host: str, tls: bool) -> str:  # noqa: FBT001 - the one thing it depends on
+    """A host as the endpoint's URL has it.
+
+    >>> [_with_port(host, True) for host in ("mq", "mq:19092", "[::1]", "[::1]:19092")]
+    ['mq:9093', 'mq:19092', '[::1]:9093', '[::1]:19092']
+    """
+    return host if host.rpartition("]")[2].rpartition(":")[2].isdigit() else f"{host}:{9093 if tls else 9092}"
 
 
 def _say(error: KafkaError) -> None:
