@@ -251,5 +251,5 @@ def test_all_databases_have_the_same_tables() -> None:
         }
 
     assert shape("postgresql") == shape("sqlite") == shape("mysql")
-    assert len(shape("sqlite")) == 4
-    assert len(dialects.table_statements("postgresql")) == 6
+    assert len(shape("sqlite")) == 5
+    assert len(dialects.table_statements("postgresql")) == 8

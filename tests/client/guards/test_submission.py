@@ -308,6 +308,6 @@ def _commands(client: redis.Redis) -> Counter[str]:
         {
             name: count
             for name, count in calls.items()
-            if name.partition("|")[0] not in {"info", "client", "config", "hello"}
+            if name.partition("|")[0] not in {"info", "client", "config", "hello", "ping"}
         }
     )

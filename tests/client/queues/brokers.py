@@ -64,17 +64,18 @@ class RedisBroker(Broker):
     claim_s = 0.2
 
     def __init__(self, server: Service, name: str) -> None:
-        self._server, self._name = server, name
+        self._server, self.name = server, name
+        self.server_url = server.url
         self.url = f"{server.url}/0?stream={name}&replicas=0"
 
     async def publish(self, *messages: Message, key: str = "") -> None:
         with redis.Redis.from_url(self._server.url) as client:
             for one in messages:
-                client.xadd(self._name, {**one.headers, "body": one.body, "payment": key})
+                client.xadd(self.name, {**one.headers, "body": one.body, "payment": key})
 
     async def left(self) -> int:
         with redis.Redis.from_url(self._server.url) as client:
-            said: Any = client.xinfo_groups(self._name)
+            said: Any = client.xinfo_groups(self.name)
             return sum(int(group["pending"]) + int(group["lag"]) for group in said)
 
     async def down(self) -> None:
@@ -91,10 +92,15 @@ class RabbitBroker(Broker):
         self._server, self.name = server, name
         self.url = f"{server.url}/%2F?queue={name}"
 
+    async def declare(self, name: str, arguments: dict[str, Any]) -> None:
+        async with await aio_pika.connect(self._server.url) as link:
+            await (await link.channel()).declare_queue(name, durable=True, arguments=arguments)
+
     async def publish(self, *messages: Message, key: str = "") -> None:
+        if not await self.is_there():
+            await self.declare(self.name, {"x-queue-type": "quorum"})
         async with await aio_pika.connect(self._server.url) as link:
             channel = await link.channel(on_return_raises=True)
-            await channel.declare_queue(self.name, durable=True, arguments={"x-queue-type": "quorum"})
             for one in messages:
                 body = aio_pika.Message(
                     one.body, headers={**one.headers, "payment": key}, message_id=one.headers.get("webhook-id"),
