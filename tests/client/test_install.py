@@ -78,6 +78,25 @@ print(*sorted({"starlette", "uvicorn", "aiohttp", "apsw", "click", "cryptography
     assert done.stdout.splitlines() == ["NotSent", "oncepay", ""]
 
 
+def test_a_consumer_names_the_extra_that_its_queue_needs(site: Path) -> None:
+    program = """
+from oncepay.client.guards import Inbox
+from oncepay.client.queues import Consumer, LibraryMissing
+for url in ("amqp://host/v?queue=news", "kafka://host/news", "redis://host/0?stream=news"):
+    try:
+        Consumer(url, "whsec_" + "A" * 32, Inbox(None))
+    except LibraryMissing as error:
+        print(error)
+"""
+    done = run(site, program)
+    assert done.stderr == ""
+    assert re.findall(r"the library (\w+) is needed: pip install 'oncepay\[(\w+)\]'", done.stdout) == [
+        ("aio_pika", "rabbitmq"),
+        ("confluent_kafka", "kafka"),
+        ("redis", "redis"),
+    ]
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["serve"]])
 def test_the_command_says_what_is_missing_in_one_line(site: Path, arguments: list[str]) -> None:
     program = "sys.argv[0] = 'oncepay'; from oncepay.__main__ import main; main()"

@@ -115,10 +115,10 @@ def test_this_client_repeats_what_the_vectors_say_may_be_repeated(refusal: dict[
 
 
 def consumer() -> dict[str, Callable[..., Any]]:
-    """What the page's one block of Python defines."""
-    (block,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    """What the page's blocks of Python define."""
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     defined: dict[str, Any] = {}
-    exec(block, defined)
+    exec("\n\n".join(blocks), defined)
     return defined
 
 

@@ -17,6 +17,9 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from oncepay.client.queues.places import TAKE_MAX, TAKE_S, Got, Place, Source, message_of
 
 OPEN_S: Final = 10.0
+AHEAD_MAX: Final = (
+    8 * TAKE_MAX
+)  # handed out before they are asked for, so that acknowledging and taking do not alternate
 QUORUM: Final[dict[str, Any]] = {"x-queue-type": "quorum"}
 
 
@@ -58,12 +61,12 @@ class Rabbitmq:
 
 async def _channel(link: AbstractConnection) -> AbstractChannel:
     channel = await link.channel(publisher_confirms=False)
-    await channel.set_qos(prefetch_count=2 * TAKE_MAX)
+    await channel.set_qos(prefetch_count=AHEAD_MAX)
     return channel
 
 
 class _Queue:
-    """What was handed out and not yet taken; at most twice what is taken at a time."""
+    """What was handed out and not yet taken; RabbitMQ knows how much that may be."""
 
     def __init__(self) -> None:
         self._waiting: asyncio.Queue[AbstractIncomingMessage | Exception] = asyncio.Queue()
