@@ -32,6 +32,12 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 
 
 @pytest.fixture
+def fitting_way(request: pytest.FixtureRequest) -> str:
+    """Threads or a loop, in turn: the brokers do not care, and both desks are seen."""
+    return {"redis": "asyncpg", "rabbitmq": "sqlite3", "kafka": "asyncpg"}[request.node.callspec.params["broker"]]
+
+
+@pytest.fixture
 def rabbit(request: pytest.FixtureRequest) -> RabbitBroker:
     return RabbitBroker(request.getfixturevalue("rabbitmq_server"), name())
 

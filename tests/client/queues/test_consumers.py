@@ -16,6 +16,7 @@ from tests.client.queues.brokers import (
     OTHER_SECRET,
     SECRET,
     Broker,
+    RedisBroker,
     broken,
     message_of,
     signed,
@@ -70,9 +71,8 @@ async def test_two_consumers_at_once_do_everything_once(broker: Broker, where: W
         assert await broker.left() == 0
 
 
-@on_both
 async def test_what_is_bad_is_seen_before_any_handler_and_holds_up_nothing(
-    broker: Broker, way: str, where: Where
+    broker: Broker, fitting_way: str, where: Where
 ) -> None:
     paid, after = event_of(Story("A-1").pay()), event_of(Story("A-2").pay())
     good = message_of(paid)
@@ -84,7 +84,7 @@ async def test_what_is_bad_is_seen_before_any_handler_and_holds_up_nothing(
         signed(paid.id, unknown),
         signed("evt_another_1", good.body),
     ]
-    async with open_app(way, where) as app:
+    async with open_app(fitting_way, where) as app:
         async with reading(app, broker):
             await broker.publish(*bad, *bad, message_of(after))
             await until_deeds(app, {("A-2", "paid"): 1})
@@ -108,9 +108,10 @@ async def test_what_is_bad_is_seen_before_any_handler_and_holds_up_nothing(
         assert await broker.left() == 0
 
 
-@on_both
-async def test_what_a_wrong_secret_refused_goes_in_once_it_is_mended(broker: Broker, way: str, where: Where) -> None:
-    async with open_app(way, where) as app:
+async def test_what_a_wrong_secret_refused_goes_in_once_it_is_mended(
+    broker: Broker, fitting_way: str, where: Where
+) -> None:
+    async with open_app(fitting_way, where) as app:
         await broker.publish(message_of(event_of(Story("A-1").pay()), OTHER_SECRET))
         async with reading(app, broker):
             (kept,) = await until_aside(app, 1)
@@ -121,13 +122,14 @@ async def test_what_a_wrong_secret_refused_goes_in_once_it_is_mended(broker: Bro
             await until_aside(app, 0)
 
 
-@on_both
-async def test_a_handler_that_raises_leaves_no_mark_and_is_tried_again(broker: Broker, way: str, where: Where) -> None:
+async def test_a_handler_that_raises_leaves_no_mark_and_is_tried_again(
+    broker: Broker, fitting_way: str, where: Where
+) -> None:
     def trouble(milestone: Milestone) -> None:
         if milestone.payment.order_no == "A-1":
             raise RuntimeError("the printer is on fire")
 
-    async with open_app(way, where) as app:
+    async with open_app(fitting_way, where) as app:
         app.trouble = trouble
         async with reading(app, broker):
             await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(3)))
@@ -155,3 +157,19 @@ async def _tried(app: App, tries: int) -> bool:
     (kept,) = await asides(app)
     ((failures,),) = await app.run("SELECT failures FROM oncepay_inbox WHERE order_no = ?", "A-1")
     return kept.tries == tries and failures == tries + 1
+
+
+async def test_what_was_verified_needs_its_secret_no_more(stream: RedisBroker, where: Where) -> None:
+    def trouble(_: Milestone) -> None:
+        raise RuntimeError("the printer is on fire")
+
+    async with open_app("sqlite3", where) as app:
+        app.trouble = trouble
+        await stream.publish(message_of(event_of(Story("A-1").pay())))
+        async with reading(app, stream):
+            await until_aside(app, 1)
+        app.trouble = lambda _: None
+        app.clock.advance(3600)
+        async with reading(app, stream, OTHER_SECRET):
+            await until_deeds(app, {("A-1", "paid"): 1})
+            await until_aside(app, 0)

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import redis
 
 from oncepay.client.guards import Milestone
 from tests.client.guards.apps import App, ThreadApp, open_app
 from tests.client.guards.books import Where
 from tests.client.guards.payments import Story, event_of
-from tests.client.queues.brokers import Broker, RabbitBroker, message_of
+from tests.client.queues.brokers import Broker, RabbitBroker, RedisBroker, message_of
 from tests.client.queues.shops import asides, deeds_of_all, reading, until, until_deeds
 
 ROOT: Final = Path(__file__).parents[3]
-PAIRS: Final = {"redis": "asyncpg", "rabbitmq": "sqlite3", "kafka": "asyncpg"}
 
 
 def paid(*numbers: int) -> dict[tuple[str, str], int]:
@@ -51,16 +51,12 @@ async def _nothing_left(broker: Broker) -> bool:
     return await broker.left() == 0
 
 
-async def test_a_broker_killed_in_the_middle_loses_nothing(
-    broker: Broker, where: Where, request: pytest.FixtureRequest
-) -> None:
-    kind = request.node.callspec.params["broker"]
-    async with open_app(PAIRS[kind], where) as app:
+async def test_a_broker_killed_in_the_middle_loses_nothing(broker: Broker, fitting_way: str, where: Where) -> None:
+    async with open_app(fitting_way, where) as app:
         async with reading(app, broker):
             await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(50)))
             await until(lambda: _some(app, 5))
             await broker.down()
-            await asyncio.sleep(0)
             await broker.up()
             await until_deeds(app, paid(*range(50)))
             await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(50, 60)))
@@ -147,3 +143,20 @@ async def test_a_queue_that_is_deleted_is_made_again(rabbit: RabbitBroker, where
         await until(rabbit.is_there)
         await rabbit.publish(message_of(event_of(Story("A-2").pay())))
         await until_deeds(app, paid(1, 2))
+
+
+async def test_a_connection_lost_before_the_answer_is_made_up_for_at_once(stream: RedisBroker, where: Where) -> None:
+    """What was handed to us is asked for first, without waiting until it may be claimed."""
+
+    def cut(_: Milestone) -> None:
+        with redis.Redis.from_url(stream.server_url) as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+
+    async with open_app("sqlite3", where) as app:
+        app.trouble = cut
+        await stream.publish(message_of(event_of(Story("A-1").pay())))
+        stream.claim_s = 3600.0
+        async with reading(app, stream):
+            await until_deeds(app, paid(1))
+            await until(lambda: _nothing_left(stream))
+        assert await deeds_of_all(app) == paid(1)
