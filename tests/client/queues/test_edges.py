@@ -158,26 +158,26 @@ def entries(stream: RedisBroker) -> int:
 
 
 async def test_a_stream_is_cut_where_every_group_has_read_it(stream: RedisBroker, where: Where) -> None:
-    hours: list[float] = [0.0]
+    seconds: list[float] = [0.0]
     async with open_app("sqlite3", where) as app:
         await stream.publish(*(message_of(event) for event in paid(*range(250))))
         with redis.Redis.from_url(stream.server_url) as client:
             client.xgroup_create(stream.name, "slow", id="0")
-        around = Around(now_ms=lambda: app.clock.ms, clock=lambda: hours[0])
+        around = Around(now_ms=lambda: app.clock.ms, clock=lambda: seconds[0])
         async with reading(app, stream, around=around):
             await until_deeds(app, done(*range(250)))
-            hours[0] += 3600
+            seconds[0] += 3600
             await stream.publish(message_of(paid(250)[0]))
             await until_deeds(app, done(*range(251)))
             assert entries(stream) == 251  # another group needs it
             with redis.Redis.from_url(stream.server_url) as client:
                 client.xgroup_destroy(stream.name, "slow")
-            hours[0] += 3600
-            await until(lambda: _cut(stream))
 
+            async def cut() -> bool:
+                seconds[0] += 3600
+                return entries(stream) < 100  # it cuts whole blocks
 
-async def _cut(stream: RedisBroker) -> bool:
-    return entries(stream) < 100  # it cuts whole blocks of a hundred
+            await until(cut)
 
 
 async def test_who_leaves_is_no_longer_in_the_group(stream: RedisBroker, where: Where) -> None:
