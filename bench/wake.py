@@ -65,8 +65,10 @@ async def cost(server: PostgresServer, how: str, in_flight: int, seconds: float)
                     group.create_task(creates(ledger))
                 if how == "apart":
                     group.create_task(tells(wake))
-        for each in (*ledgers, *wakes):
-            await each.close()
+        for wake in wakes:
+            await wake.close()
+        for ledger in ledgers:
+            await ledger.close()
     return {"per_s": round(len(took) / seconds), "p50_ms": quantile(took, 0.5), "p99_ms": quantile(took, 0.99)}
 
 
