@@ -1,0 +1,60 @@
+"""The three guards on Django's database, and what follows from a payment.
+
+No transaction may be around ``guard.once`` or ``inbox.take``: what they answer is true once it is committed.
+"""
+
+from typing import Any
+
+from django.conf import settings
+
+from oncepay.client import Attempt, Client
+from oncepay.client.guards import Inbox, Milestone, SubmissionGuard, Watch, transactions
+from shop.models import Entry, Order
+
+WAY = Attempt(channel="wechat", method="native")  # a code to scan
+
+begin = transactions.django()
+client = Client(settings.CENTRE_URL, settings.CENTRE_KEY)
+guard = SubmissionGuard(begin)
+inbox = Inbox(begin)
+
+
+def enter(order_no: str, status: str, what: str, minor: int = 0) -> None:
+    """Raises when we have no such order: then the news come again, and stand in ``inbox.poisoned()``."""
+    order = Order.objects.get(pk=order_no)
+    order.status = status
+    order.save(update_fields=["status"])
+    Entry.objects.create(order=order, what=what, minor=minor)
+
+
+# Each is run once for each payment or refund, in the transaction that remembers it. The status is that of the payment
+# now: an order that was closed and then paid after all shows both milestones.
+@inbox.on("paid")
+def ship(_: Any, milestone: Milestone) -> None:
+    payment = milestone.payment
+    assert payment.paid is not None
+    enter(payment.order_no, payment.status, "ship", payment.paid.minor)
+
+
+@inbox.on("closed")
+def cancel(_: Any, milestone: Milestone) -> None:
+    enter(milestone.payment.order_no, milestone.payment.status, "cancel")
+
+
+@inbox.on("refund.done", "refund.outside")
+def book_refund(_: Any, milestone: Milestone) -> None:
+    payment, refund = milestone.payment, milestone.refund
+    assert refund is not None
+    enter(payment.order_no, payment.status, f"refund {refund.refund_no}", -refund.minor)
+
+
+inbox.ignore("refund.failed", "surplus.refunded")  # the money stayed with us; the money never was ours
+inbox.check()
+
+
+def never_asked(_: Any, order_no: str) -> None:
+    """Ten minutes later the centre has not heard of it: the buyer left before paying, or we died."""
+    enter(order_no, "closed", "cancel")
+
+
+watch = Watch(client, inbox, absent=never_asked)

@@ -1,0 +1,105 @@
+"""A program of an example shop, as a storm needs it: it lives in the world's time, and can be told to die.
+
+    python -m tests.storm.mortal SANDBOX_URL DEATHS PROGRAM [ARGUMENT ...]      in the folder of the example
+
+The example itself is not changed: the clock of the process is set forward as the sandbox's is, and a guard, when it has
+committed and before it returns, looks for a file of its name in the folder DEATHS. Who can remove it is killed, as by a
+power cut: the write is there, and nobody has been answered.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+LOOK_S: Final = 0.03
+AFTER: Final = {"submission": ("SubmissionGuard", "once"), "news": ("Inbox", "take")}  # deaths, and what dies of them
+
+
+def follow(sandbox_url: str) -> None:
+    """Set the clock of this process forward with the sandbox's, before anybody else looks at it."""
+    real_ns, offset_ns = time.time_ns, 0
+    time.time_ns = lambda: real_ns() + offset_ns
+    time.time = lambda: (real_ns() + offset_ns) / 1e9
+
+    def look() -> None:
+        nonlocal offset_ns
+        with urllib.request.urlopen(f"{sandbox_url}/sandbox/clock", timeout=5) as answer:
+            offset_ns = round(json.load(answer)["offset_s"] * 1e9)
+
+    def keep_looking() -> None:
+        while True:
+            time.sleep(LOOK_S)
+            try:
+                look()
+            except OSError:
+                return  # the world has ended
+
+    look()
+    threading.Thread(target=keep_looking, daemon=True).start()
+
+
+def make_mortal(deaths: Path) -> None:
+    """Have the guards look for their deaths."""
+    from oncepay.client import guards
+
+    for death, (name, method) in AFTER.items():
+        file = deaths / death
+        plain, awaited = getattr(guards, name), getattr(guards, f"Async{name}")
+        setattr(plain, method, _dying(getattr(plain, method), file))
+        setattr(awaited, method, _dying_async(getattr(awaited, method), file))
+
+
+def _dying(run: Callable[..., Any], death: Path) -> Callable[..., Any]:
+    @functools.wraps(run)
+    def dies(*arguments: Any) -> Any:
+        done = run(*arguments)
+        _die_of(death)
+        return done
+
+    return dies
+
+
+def _dying_async(run: Callable[..., Any], death: Path) -> Callable[..., Any]:
+    @functools.wraps(run)
+    async def dies(*arguments: Any) -> Any:
+        done = await run(*arguments)
+        _die_of(death)
+        return done
+
+    return dies
+
+
+def _die_of(death: Path) -> None:
+    try:
+        death.unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Be that program."""
+    sandbox_url, deaths, program, *arguments = sys.argv[1:]
+    follow(sandbox_url)
+    make_mortal(Path(deaths))
+    sys.argv = [program, *arguments]
+    sys.path.insert(0, str(Path.cwd()))
+    if program.endswith(".py"):
+        runpy.run_path(program, run_name="__main__")
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
