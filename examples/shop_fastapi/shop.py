@@ -1,9 +1,9 @@
 """A shop on FastAPI and SQLAlchemy, on PostgreSQL: it takes orders, has them paid, and does once what follows from that.
 
-    python shop.py          makes the tables
-    uvicorn shop:app        serves, and asks the centre for what it was not told
+    python shop.py      makes the tables
+    uvicorn shop:app    serves, takes news from the queue if there is one, asks the centre for what never came
 
-What the settings are stands in README.md.
+README.md says with which settings.
 """
 
 import asyncio
@@ -11,23 +11,22 @@ import os
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated, Final, Literal
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from oncepay.client import AsyncClient, Attempt, CallFailed, ChannelRefused, Conflict, EventRefused, verify
 from oncepay.client.guards import AsyncInbox, AsyncSubmissionGuard, AsyncWatch, Milestone, async_link_of
+from oncepay.client.queues import AsyncConsumer
 
 PRICES: Final = {"tea": 8800, "cup": 4200}  # in minor units, and ours: never the browser's
 WAY: Final = Attempt(channel="wechat", method="native")  # a code to scan
-
-# -- the shop's own database ---------------------------------------------------------------------------------------
 
 
 class Base(DeclarativeBase):
@@ -67,9 +66,9 @@ async def make_tables() -> None:
         await async_link_of(connection).make_tables()
 
 
-# -- what follows from a payment -----------------------------------------------------------------------------------
-
 client = AsyncClient(os.environ["SHOP_CENTRE_URL"], os.environ["SHOP_CENTRE_KEY"])
+SECRETS: Final = os.environ["SHOP_WEBHOOK_SECRET"].split()  # two of them while one is being rotated
+QUEUE_URL: Final = os.environ.get("SHOP_QUEUE_URL")  # where the centre puts the news, if it is not told by webhook
 guard = AsyncSubmissionGuard(begin)
 inbox = AsyncInbox(begin)
 
@@ -81,18 +80,15 @@ async def enter(session: AsyncSession, order_no: str, status: str, what: str, mi
     session.add(Entry(order_no=order_no, what=what, minor=minor))
 
 
-# Each is run once for each payment or refund, in the transaction that remembers it. The status is that of the payment
-# now: an order that was closed and then paid after all shows both milestones.
+# Each is run once for each payment or refund, in the transaction that remembers it.
 @inbox.on("paid")
 async def ship(session: AsyncSession, milestone: Milestone) -> None:
-    payment = milestone.payment
-    assert payment.paid is not None
-    await enter(session, payment.order_no, payment.status, "ship", payment.paid.minor)
+    await enter(session, milestone.payment.order_no, "paid", "ship", milestone.payment.minor)
 
 
 @inbox.on("closed")
 async def cancel(session: AsyncSession, milestone: Milestone) -> None:
-    await enter(session, milestone.payment.order_no, milestone.payment.status, "cancel")
+    await enter(session, milestone.payment.order_no, "closed", "cancel")
 
 
 @inbox.on("refund.done", "refund.outside")
@@ -113,17 +109,17 @@ async def never_asked(session: AsyncSession, order_no: str) -> None:
 
 watch = AsyncWatch(client, inbox, absent=never_asked)
 
-# -- what it serves ------------------------------------------------------------------------------------------------
-
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Every process may watch: they share the work."""
-    watching = asyncio.create_task(watch.run())
+    """Every process may watch and consume: they share the work."""
+    running = [asyncio.create_task(watch.run())]
+    if QUEUE_URL:
+        running.append(asyncio.create_task(AsyncConsumer(QUEUE_URL, SECRETS, inbox).run()))
     yield
-    watching.cancel()
-    with suppress(asyncio.CancelledError):
-        await watching
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
     await client.close()
     await engine.dispose()
 
@@ -160,10 +156,8 @@ async def pay(order_no: str) -> dict[str, str | None]:
         # Registered before it is read: if the watch is giving the order up at this moment, we wait for that here.
         await watch.register(session, order_no)
         order = await session.get(Order, order_no)
-        if order is None:
-            raise HTTPException(404, "no such order")
-        if order.status != "open":
-            raise HTTPException(409, f"the order is {order.status}")
+        if order is None or order.status != "open":
+            raise HTTPException(404, "no such order is open")
     # Outside the transaction: no lock is held while the network is waited for.
     payment = await client.payments.create(
         order_no=order_no, minor=order.minor, currency="CNY", subject=f"{order.quantity} {order.item}", attempt=WAY
@@ -174,31 +168,27 @@ async def pay(order_no: str) -> dict[str, str | None]:
 
 @app.exception_handler(CallFailed)
 async def no_answer(_: Request, error: CallFailed) -> Response:
-    """Only the channel's own refusal is a failure. Of everything else nobody knows yet: the buyer asks again."""
-    if isinstance(error, ChannelRefused):
-        return JSONResponse({"detail": "please choose another way to pay"}, 409)
-    if isinstance(error, Conflict):  # paid or closed a moment ago: the news are on their way
-        return JSONResponse({"detail": error.code}, 409)
-    return JSONResponse({"detail": "one moment, please"}, 503, headers={"Retry-After": "2"})
+    """Of most failures nobody knows yet what they mean, which is no failure: the buyer asks again."""
+    if isinstance(error, ChannelRefused | Conflict):  # another way has to be found, or it is paid or closed already
+        return JSONResponse({"code": error.code}, 409)
+    return JSONResponse({"code": "one_moment"}, 503)
 
 
 @app.get("/orders/{order_no}")
-async def show(order_no: str) -> dict[str, object]:
-    """How it stands, and what was done."""
+async def show(order_no: str) -> dict[str, str]:
+    """How it stands."""
     async with begin() as session:
         order = await session.get(Order, order_no)
-        if order is None:
-            raise HTTPException(404, "no such order")
-        journal = await session.scalars(select(Entry).filter_by(order_no=order_no).order_by(Entry.id))
-        return {"status": order.status, "minor": order.minor, "journal": [entry.what for entry in journal]}
+    if order is None:
+        raise HTTPException(404, "no such order")
+    return {"status": order.status}
 
 
 @app.post("/webhook", status_code=204)
 async def webhook(request: Request) -> None:
     """What the centre tells. Answered after the commit; whatever is raised is a 500, and the centre tells again."""
-    secrets_known = os.environ["SHOP_WEBHOOK_SECRET"].split()  # two of them while one is being rotated
     try:
-        event = verify(secrets_known, request.headers, await request.body(), time.time())
+        event = verify(SECRETS, request.headers, await request.body(), time.time())
     except EventRefused as error:
         raise HTTPException(400, str(error)) from None
     await inbox.take(event)

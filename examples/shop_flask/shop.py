@@ -1,10 +1,11 @@
 """A shop on Flask and sqlite3, with a page to pay on: it takes orders, has them paid, and does once what follows.
 
-    python shop.py                                                      makes the tables
-    flask --app shop run                                                serves
-    python -m oncepay.client.guards watch shop:watch --loop             asks the centre for what we were not told
+    python shop.py                                              makes the tables
+    flask --app shop run                                        serves
+    python -m oncepay.client.guards watch shop:watch --loop     asks the centre for what never came
+    python -m oncepay.client.queues shop:consumer               takes news from a queue, if there is one
 
-What the settings are stands in README.md.
+README.md says with which settings.
 """
 
 import os
@@ -19,6 +20,7 @@ from werkzeug.wrappers import Response
 
 from oncepay.client import Attempt, CallFailed, ChannelRefused, Client, Conflict, EventRefused, verify
 from oncepay.client.guards import Inbox, Milestone, SubmissionGuard, Watch, link_of, transactions
+from oncepay.client.queues import Consumer
 
 PRICES: Final = {"tea": 8800, "cup": 4200}  # in minor units, and ours: never the browser's
 WAY: Final = Attempt(channel="wechat", method="native")  # a code to scan
@@ -42,10 +44,9 @@ def connect() -> sqlite3.Connection:
 
 begin = transactions.dbapi(connect)
 client = Client(os.environ["SHOP_CENTRE_URL"], os.environ["SHOP_CENTRE_KEY"])
+SECRETS: Final = os.environ["SHOP_WEBHOOK_SECRET"].split()  # two of them while one is being rotated
 guard = SubmissionGuard(begin)
 inbox = Inbox(begin)
-
-# -- what follows from a payment: each once, in the transaction that remembers it -----------------------------------
 
 
 def enter(db: sqlite3.Connection, order_no: str, status: str, what: str, minor: int = 0) -> None:
@@ -54,16 +55,15 @@ def enter(db: sqlite3.Connection, order_no: str, status: str, what: str, minor: 
     db.execute("INSERT INTO journal (order_no, what, minor) VALUES (?, ?, ?)", (order_no, what, minor))
 
 
+# Each is run once for each payment or refund, in the transaction that remembers it.
 @inbox.on("paid")
 def ship(db: sqlite3.Connection, milestone: Milestone) -> None:
-    payment = milestone.payment
-    assert payment.paid is not None
-    enter(db, payment.order_no, payment.status, "ship", payment.paid.minor)
+    enter(db, milestone.payment.order_no, "paid", "ship", milestone.payment.minor)
 
 
 @inbox.on("closed")
 def cancel(db: sqlite3.Connection, milestone: Milestone) -> None:
-    enter(db, milestone.payment.order_no, milestone.payment.status, "cancel")  # "paid", if it was paid after all
+    enter(db, milestone.payment.order_no, "closed", "cancel")
 
 
 @inbox.on("refund.done", "refund.outside")
@@ -84,7 +84,10 @@ def never_asked(db: sqlite3.Connection, order_no: str) -> None:
 
 watch = Watch(client, inbox, absent=never_asked)
 
-# -- what it serves ------------------------------------------------------------------------------------------------
+
+def consumer() -> Consumer[sqlite3.Connection]:
+    return Consumer(os.environ["SHOP_QUEUE_URL"], SECRETS, inbox)
+
 
 app = Flask(__name__)
 PAGE: Final = """<!doctype html><title>Tea and cups</title>
@@ -147,7 +150,11 @@ def pay(order_no: str) -> str:
         watch.register(db, order_no)
     # Outside the transaction: nobody waits for our lock while we wait for the network.
     payment = client.payments.create(
-        order_no=order_no, minor=order["minor"], currency="CNY", subject=f"{order['quantity']} {order['item']}", attempt=WAY
+        order_no=order_no,
+        minor=order["minor"],
+        currency="CNY",
+        subject=f"{order['quantity']} {order['item']}",
+        attempt=WAY,
     )
     credential = payment.attempt.credential if payment.attempt else None
     return page(order, credential["code_url"] if credential else "")
@@ -155,20 +162,19 @@ def pay(order_no: str) -> str:
 
 @app.errorhandler(CallFailed)
 def no_answer(error: CallFailed) -> tuple[str, int]:
-    """Only the channel's own refusal is a failure. Of everything else nobody knows yet: the buyer asks again."""
+    """Of most failures nobody knows yet what they mean, which is no failure: the buyer asks again."""
     if isinstance(error, ChannelRefused):
         return "Please choose another way to pay.", 409
-    if isinstance(error, Conflict):  # paid or closed a moment ago: the news are on their way
-        return "It is done already: look at your order.", 409
+    if isinstance(error, Conflict):
+        return "It is paid or closed already: look at your order.", 409
     return "One moment, please: reload this page.", 503
 
 
 @app.post("/webhook")
 def webhook() -> tuple[str, int]:
     """What the centre tells. Answered after the commit; whatever is raised is a 500, and the centre tells again."""
-    known = os.environ["SHOP_WEBHOOK_SECRET"].split()  # two of them while one is being rotated
     try:
-        event = verify(known, request.headers, request.get_data(), time.time())
+        event = verify(SECRETS, request.headers, request.get_data(), time.time())
     except EventRefused as error:
         return str(error), 400
     inbox.take(event)

@@ -208,7 +208,9 @@ class Wire:
     async def _pass(self, request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if name.lower().startswith("webhook-")}
         news = (headers, await request.read())
-        what = "passed" if self.calm else self._dice.choice(("passed", "delayed", "doubled", "lost", "unanswered", "old"))
+        what = (
+            "passed" if self.calm else self._dice.choice(("passed", "delayed", "doubled", "lost", "unanswered", "old"))
+        )
         self.seen[what] += 1
         if what == "lost":
             return web.Response(status=502)
@@ -279,9 +281,20 @@ class Storm:
 
     async def _strikes(self) -> None:
         """The shop dies twice at each of its writes, the centre in between."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._shop_dies("submission"))
+            group.create_task(self._shop_dies("news"))
+            group.create_task(self._centre_dies())
+
+    async def _shop_dies(self, death: str) -> None:
         for _ in range(2):
-            await self.shop.dies("submission")
-            await self.shop.dies("news")
+            await self.shop.dies(death)
+            self.seen[f"died of a {death}"] += 1
+
+    async def _centre_dies(self) -> None:
+        for share in (0.3, 0.6):
+            while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
+                await asyncio.sleep(0.01)
             await self.world.centre.kill()
             await self.world.start_centre()
             self.seen["the centre was killed"] += 1

@@ -13,9 +13,6 @@ class Order(models.Model):
     minor = models.BigIntegerField()
     status = models.CharField(max_length=10, default="open")
 
-    class Meta:
-        db_table = "orders"
-
 
 class Entry(models.Model):
     """What followed from a payment, once each. The packers ship what stands here, the accountants add up ``minor``."""
@@ -23,6 +20,3 @@ class Entry(models.Model):
     order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="journal")
     what = models.CharField(max_length=100)
     minor = models.BigIntegerField()
-
-    class Meta:
-        db_table = "journal"

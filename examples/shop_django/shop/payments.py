@@ -1,7 +1,4 @@
-"""The three guards on Django's database, and what follows from a payment.
-
-No transaction may be around ``guard.once`` or ``inbox.take``: what they answer is true once it is committed.
-"""
+"""The guards on Django's database, and what follows from a payment: the handlers of the inbox, each run once."""
 
 from typing import Any
 
@@ -9,6 +6,7 @@ from django.conf import settings
 
 from oncepay.client import Attempt, Client
 from oncepay.client.guards import Inbox, Milestone, SubmissionGuard, Watch, transactions
+from oncepay.client.queues import Consumer
 from shop.models import Entry, Order
 
 WAY = Attempt(channel="wechat", method="native")  # a code to scan
@@ -27,18 +25,14 @@ def enter(order_no: str, status: str, what: str, minor: int = 0) -> None:
     Entry.objects.create(order=order, what=what, minor=minor)
 
 
-# Each is run once for each payment or refund, in the transaction that remembers it. The status is that of the payment
-# now: an order that was closed and then paid after all shows both milestones.
 @inbox.on("paid")
 def ship(_: Any, milestone: Milestone) -> None:
-    payment = milestone.payment
-    assert payment.paid is not None
-    enter(payment.order_no, payment.status, "ship", payment.paid.minor)
+    enter(milestone.payment.order_no, "paid", "ship", milestone.payment.minor)
 
 
 @inbox.on("closed")
 def cancel(_: Any, milestone: Milestone) -> None:
-    enter(milestone.payment.order_no, milestone.payment.status, "cancel")
+    enter(milestone.payment.order_no, "closed", "cancel")
 
 
 @inbox.on("refund.done", "refund.outside")
@@ -53,8 +47,12 @@ inbox.check()
 
 
 def never_asked(_: Any, order_no: str) -> None:
-    """Ten minutes later the centre has not heard of it: the buyer left before paying, or we died."""
+    """In ten minutes the centre has not heard of it: the buyer left, or we died."""
     enter(order_no, "closed", "cancel")
 
 
 watch = Watch(client, inbox, absent=never_asked)
+
+
+def consumer() -> Consumer[Any]:
+    return Consumer(settings.QUEUE_URL, settings.WEBHOOK_SECRETS, inbox)

@@ -13,3 +13,4 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": os.e
 CENTRE_URL = os.environ["SHOP_CENTRE_URL"]
 CENTRE_KEY = os.environ["SHOP_CENTRE_KEY"]
 WEBHOOK_SECRETS = os.environ["SHOP_WEBHOOK_SECRET"].split()  # two of them while one is being rotated
+QUEUE_URL = os.environ.get("SHOP_QUEUE_URL", "")  # where the centre puts the news, if it is not told by webhook

@@ -30,18 +30,16 @@ class Wish(forms.Form):
 @require_POST
 def submit(request: HttpRequest) -> HttpResponse:
     """Take an order. Twice the same within ten minutes, by whatever road, is a double click: one order."""
-    wish = Wish(request.POST)
-    if not wish.is_valid():
-        return JsonResponse(wish.errors, status=422)
-    order_no = f"D-{secrets.token_hex(8)}"
+    form = Wish(request.POST)
+    if not form.is_valid():
+        return JsonResponse(form.errors, status=422)
+    wish, order_no = form.cleaned_data, f"D-{secrets.token_hex(8)}"
 
     def create(connection: Any) -> None:
-        minor = PRICES[wish.cleaned_data["item"]] * wish.cleaned_data["quantity"]
-        Order.objects.create(order_no=order_no, minor=minor, **wish.cleaned_data)
+        Order.objects.create(order_no=order_no, minor=PRICES[wish["item"]] * wish["quantity"], **wish)
         watch.register(connection, order_no)  # it comes to an end even if nobody ever pays
 
-    submission = guard.once(wish.cleaned_data, order_no, create)
-    return JsonResponse({"order_no": submission.order_no})
+    return JsonResponse({"order_no": guard.once(wish, order_no, create).order_no})
 
 
 @require_POST
@@ -50,29 +48,22 @@ def pay(request: HttpRequest, order_no: str) -> HttpResponse:
     with begin() as connection:
         # Registered before it is read: if the watch is giving the order up at this moment, we wait for that here.
         watch.register(connection, order_no)
-        order = get_object_or_404(Order, pk=order_no)  # what is raised here rolls the registration back
-    if order.status != "open":  # then the watch finds nothing to do
-        return JsonResponse({"status": order.status, "code_url": None})
-    # Outside the transaction: no lock is held while the network is waited for.
-    try:
+        order = get_object_or_404(Order, pk=order_no, status="open")
+    try:  # outside the transaction: no lock is held while the network is waited for
         payment = client.payments.create(
             order_no=order_no, minor=order.minor, currency="CNY", subject=f"{order.quantity} {order.item}", attempt=WAY
         )
-    except ChannelRefused:
-        return JsonResponse({"detail": "please choose another way to pay"}, status=409)
-    except Conflict as error:  # paid or closed a moment ago: the news are on their way
-        return JsonResponse({"detail": error.code}, status=409)
+    except (ChannelRefused, Conflict) as error:  # another way has to be found, or it is paid or closed already
+        return JsonResponse({"code": error.code}, status=409)
     except CallFailed:  # nobody knows yet, which is no failure: the buyer asks again
-        return JsonResponse({"detail": "one moment, please"}, status=503)
+        return JsonResponse({"code": "one_moment"}, status=503)
     credential = payment.attempt.credential if payment.attempt else None
     return JsonResponse({"status": payment.status, "code_url": credential["code_url"] if credential else None})
 
 
 def show(_: HttpRequest, order_no: str) -> HttpResponse:
-    """How it stands, and what was done."""
-    order = get_object_or_404(Order, pk=order_no)
-    journal = list(order.journal.order_by("id").values_list("what", flat=True))
-    return JsonResponse({"status": order.status, "minor": order.minor, "journal": journal})
+    """How it stands."""
+    return JsonResponse({"status": get_object_or_404(Order, pk=order_no).status})
 
 
 @csrf_exempt  # it brings a signature instead

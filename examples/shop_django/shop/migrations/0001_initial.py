@@ -24,7 +24,6 @@ class Migration(migrations.Migration):
                 ("minor", models.BigIntegerField()),
                 ("status", models.CharField(default="open", max_length=10)),
             ],
-            options={"db_table": "orders"},
         ),
         migrations.CreateModel(
             "Entry",
@@ -34,7 +33,6 @@ class Migration(migrations.Migration):
                 ("what", models.CharField(max_length=100)),
                 ("minor", models.BigIntegerField()),
             ],
-            options={"db_table": "journal"},
         ),
         migrations.RunPython(make_guards_tables, migrations.RunPython.noop),
     ]
