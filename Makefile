@@ -23,7 +23,7 @@ test: $(VENV)/.ready-dev ## all tests (ARGS="-k name" for some)
 check: $(VENV)/.ready-dev ## format, lint, types, floors, tidiness
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; cure: $(BIN)/ruff format ." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy --no-error-summary src tests docs $(wildcard bench)
+	@$(BIN)/mypy --no-error-summary src tests docs examples $(wildcard bench)
 	@$(BIN)/lint-imports --no-logo >$(VENV)/.floors 2>&1 || { cat $(VENV)/.floors >&2; exit 1; }
 	@$(BIN)/python -m pytest -q tests/tidy
 

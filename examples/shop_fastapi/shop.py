@@ -1,4 +1,4 @@
-"""A shop on FastAPI and SQLAlchemy, on PostgreSQL: it takes orders, has them paid, and does once what follows from that.
+"""A shop on FastAPI and SQLAlchemy, on PostgreSQL: it takes orders, has them paid, and does once what follows.
 
     python shop.py      makes the tables
     uvicorn shop:app    serves, takes news from the queue if there is one, asks the centre for what never came

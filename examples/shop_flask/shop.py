@@ -92,7 +92,7 @@ def consumer() -> Consumer[sqlite3.Connection]:
 app = Flask(__name__)
 PAGE: Final = """<!doctype html><title>Tea and cups</title>
 {% if order %}
-  <p>Order {{ order.order_no }}: {{ order.quantity }} {{ order.item }}, {{ order.minor // 100 }}.{{ "%02d" % (order.minor % 100) }}, {{ order.status }}
+  <p>Order {{ order.order_no }}: {{ order.quantity }} {{ order.item }} for {{ order.minor | yuan }}, {{ order.status }}
   {% if code_url %}<p>Scan <code>{{ code_url }}</code>{% endif %}
   {% if order.status == "open" %}<form method=post action="{{ url_for("pay", order_no=order.order_no) }}">
     <button>{{ "Show the code" if not code_url else "I have paid" }}</button></form>{% endif %}
@@ -100,6 +100,11 @@ PAGE: Final = """<!doctype html><title>Tea and cups</title>
   <form method=post action="{{ url_for("submit") }}">Your name <input name=buyer required>
   {% for item in prices %}<button name=item value="{{ item }}">Buy {{ item }}</button>{% endfor %}</form>
 {% endif %}"""
+
+
+@app.template_filter()
+def yuan(minor: int) -> str:
+    return f"{minor // 100}.{minor % 100:02d}"
 
 
 def page(order: sqlite3.Row | None = None, code_url: str = "") -> str:
@@ -174,7 +179,7 @@ def no_answer(error: CallFailed) -> tuple[str, int]:
 def webhook() -> tuple[str, int]:
     """What the centre tells. Answered after the commit; whatever is raised is a 500, and the centre tells again."""
     try:
-        event = verify(SECRETS, request.headers, request.get_data(), time.time())
+        event = verify(SECRETS, dict(request.headers), request.get_data(), time.time())
     except EventRefused as error:
         return str(error), 400
     inbox.take(event)

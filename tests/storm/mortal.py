@@ -3,7 +3,7 @@
     python -m tests.storm.mortal SANDBOX_URL DEATHS PROGRAM [ARGUMENT ...]      in the folder of the example
 
 The example itself is not changed: the clock of the process is set forward as the sandbox's is, and a guard, when it has
-committed and before it returns, looks for a file of its name in the folder DEATHS. Who can remove it is killed, as by a
+committed and before it returns, looks for a file in the folder DEATHS. Who can remove it is killed, as by a
 power cut: the write is there, and nobody has been answered.
 """
 
@@ -22,12 +22,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from oncepay.client import guards, queues
+
 LOOK_S: Final = 0.03
-AFTER: Final = {"submission": ("SubmissionGuard", "once"), "news": ("Inbox", "take")}  # deaths, and what dies of them
+PAUSE_S: Final = 0.1
+AFTER: Final = {  # deaths, and who dies of them: each has committed, and will answer when it returns
+    "submission": (guards, "SubmissionGuard", "once"),
+    "news": (guards, "Inbox", "take"),
+    "message": (queues, "Consumer", "hear"),
+}
 
 
 def follow(sandbox_url: str) -> None:
-    """Set the clock of this process forward with the sandbox's, before anybody else looks at it."""
+    """Set the clock of this process forward with the sandbox's."""
     real_ns, offset_ns = time.time_ns, 0
     time.time_ns = lambda: real_ns() + offset_ns
     time.time = lambda: (real_ns() + offset_ns) / 1e9
@@ -50,14 +57,13 @@ def follow(sandbox_url: str) -> None:
 
 
 def make_mortal(deaths: Path) -> None:
-    """Have the guards look for their deaths."""
-    from oncepay.client import guards
-
-    for death, (name, method) in AFTER.items():
+    """Have the guards look for their deaths; and the watch not rest for seconds that are minutes of the world."""
+    for death, (room, name, method) in AFTER.items():
         file = deaths / death
-        plain, awaited = getattr(guards, name), getattr(guards, f"Async{name}")
+        plain, awaited = getattr(room, name), getattr(room, f"Async{name}")
         setattr(plain, method, _dying(getattr(plain, method), file))
         setattr(awaited, method, _dying_async(getattr(awaited, method), file))
+    guards.Watch.run.__defaults__ = guards.AsyncWatch.run.__defaults__ = (PAUSE_S,)
 
 
 def _dying(run: Callable[..., Any], death: Path) -> Callable[..., Any]:

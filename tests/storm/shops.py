@@ -1,10 +1,11 @@
-"""The example shops under a storm: their clicks doubled, their news doubled, reordered, delayed and lost, they killed
-between their write and their answer, the centre killed. Then peace, and their books must equal the sandbox's.
+"""The example shops under a storm: buyers who click twice, pay, leave, get money back; news doubled, reordered, delayed,
+lost; the shop killed between its write and its answer, the centre and the broker killed. Then peace, and the shop's books
+must equal the sandbox's.
 
-    python -m tests.storm.shops --shop fastapi --payments 300 --seed 7
+    python -m tests.storm.shops --shop fastapi --road queue --buyers 300 --seed 7
 
-Real processes, started as the READMEs say: the sandbox, the centre, the shop and what belongs to it. One clock for all of
-them, which runs fast.
+Real processes, started as the READMEs say: the sandbox, the centre, the shop and what belongs to it, PostgreSQL, Valkey. One
+clock for all of them, which runs fast.
 """
 
 from __future__ import annotations
@@ -12,247 +13,58 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import os
 import random
 import re
-import sqlite3
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal, get_args
 
 import aiohttp
-from aiohttp import web
 
 from oncepay.cli.demo.world import Broken, World
 from oncepay.client import AsyncClient, CallFailed
-from tests.servers import PostgresServer, free_port, fresh_database, run_sql
+from tests.servers import PostgresServer, fresh_database
+from tests.services import Service, valkey
+from tests.storm.examples import SHOPS, Entry, Shop
+from tests.storm.wire import Wire
 
-ROOT: Final = Path(__file__).parents[2]
+Road = Literal["webhook", "queue", "watch"]  # how the shop hears; with the last it hears nothing, and has to ask
+
 FAST: Final = 40.0  # seconds of the world's time in one of ours
 AT_ONCE: Final = 12
-PEACE_STEPS_S: Final = (20.0,) * 30 + (600.0,) * 30
+DEATHS: Final = 2  # of each kind
+PEACE_STEPS_S: Final = (20.0,) * 10 + (600.0,) * 40
 FAULTS: Final = {"notify_lost": 0.1, "notify_duplicate": 0.1, "drop_after": 0.05, "http_500_after": 0.05}
+SCRIPTS: Final = ("pays",) * 6 + ("gets money back",) * 2 + ("leaves with the code", "leaves")
 CODE: Final = re.compile(r"weixin://[^\s\"<]+")
 ORDER_NO: Final = re.compile(r"\b[A-Z]-[0-9a-f]{16}\b")
-BOOKS: Final = "SELECT order_no, what, minor FROM journal"
-
-
-class Kind(NamedTuple):
-    """One of the examples. ``programs``: what its README has one start, the one that serves first. ``order_no``: the
-    column of its journal."""
-
-    folder: str
-    make: tuple[str, ...]
-    programs: tuple[tuple[str, ...], ...]
-    json: bool
-    order_no: str = "order_no"
-
-
-GUARDS: Final = "oncepay.client.guards"
-SHOPS: Final = {
-    "fastapi": Kind(
-        "shop_fastapi", ("shop.py",), (("uvicorn", "--port", "PORT", "--no-access-log", "shop:app"),), json=True
-    ),
-    "django": Kind(
-        "shop_django",
-        ("manage.py", "migrate"),
-        (("manage.py", "runserver", "--noreload", "PORT"), (GUARDS, "watch", "manage:watch", "--loop")),
-        json=False,
-        order_no="order_id",
-    ),
-    "flask": Kind(
-        "shop_flask",
-        ("shop.py",),
-        (("flask", "--app", "shop", "run", "--port", "PORT"), (GUARDS, "watch", "shop:watch", "--loop")),
-        json=False,
-    ),
-}
-
-
-class Entry(NamedTuple):
-    """A line of a shop's journal."""
-
-    order_no: str
-    what: str
-    minor: int
-
-
-class Shop:
-    """The processes of one shop, each started again whenever it dies. ``database``: a path, or PostgreSQL's URL."""
-
-    def __init__(self, kind: Kind, home: Path, database: str, settings: dict[str, str], sandbox_url: str) -> None:
-        self.kind = kind
-        self.database = database
-        self.deaths = home / "deaths"
-        self.deaths.mkdir()
-        self.died: Counter[str] = Counter()
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = home / "example.log"
-        self._mortal = [sys.executable, "-m", "tests.storm.mortal", sandbox_url, str(self.deaths)]
-        paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-        self._environ = {**os.environ, **settings, **_database_settings(kind, database), "PYTHONPATH": paths}
-        self._keeping: list[asyncio.Task[None]] = []
-
-    async def open(self) -> None:
-        """Make its tables, start its programs."""
-        code = await self._run([sys.executable, *self.kind.make])
-        assert code == 0, self._log.read_text()
-        for program in self.kind.programs:
-            words = [word.replace("PORT", str(self.port)) for word in program]
-            self._keeping.append(asyncio.create_task(self._keep([*self._mortal, *words])))
-
-    async def _keep(self, command: list[str]) -> None:
-        while True:
-            code = await self._run(command)
-            assert code == -9, f"it ended with {code}: {self._log.read_text()[-2000:]}"
-            self.died[command[5]] += 1
-
-    async def _run(self, command: list[str]) -> int:
-        with self._log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *command, cwd=ROOT / "examples" / self.kind.folder, env=self._environ, stdout=log, stderr=log
-            )
-        try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            process.terminate()
-            await process.wait()
-            raise
-
-    async def dies(self, death: str) -> None:
-        """Have one of its processes die of that, and wait until it did."""
-        file = self.deaths / death
-        file.touch()
-        while file.exists():  # noqa: ASYNC110, ASYNC240 - another process removes it
-            await asyncio.sleep(0.01)
-
-    def check(self) -> None:
-        """Raises what went wrong with its processes."""
-        for task in self._keeping:
-            if task.done():
-                task.result()
-
-    async def close(self) -> None:
-        """Stop them."""
-        for task in self._keeping:
-            task.cancel()
-        await asyncio.gather(*self._keeping, return_exceptions=True)
-
-    # -- what it knows -------------------------------------------------------------------------------------------
-
-    def journal(self) -> list[Entry]:
-        """What followed from payments."""
-        rows = self._read(f"SELECT {self.kind.order_no}, what, minor FROM journal ORDER BY id")
-        return [Entry(order_no, what, int(minor)) for order_no, what, minor in rows]
-
-    def orders(self) -> dict[str, str]:
-        """Order numbers and how they stand."""
-        return dict(self._read("SELECT order_no, status FROM orders"))
-
-    def poisoned(self) -> list[Any]:
-        """Orders whose news could not be taken in."""
-        return self._read("SELECT order_no, error FROM oncepay_inbox WHERE failures > 0")
-
-    def _read(self, statement: str) -> list[Any]:
-        if self.database.startswith("postgresql:"):
-            said = run_sql(self.database, statement)
-            return [tuple(line.split("|")) for line in said.splitlines()]
-        with contextlib.closing(sqlite3.connect(self.database, timeout=10)) as db:
-            return db.execute(statement).fetchall()
-
-
-def _database_settings(kind: Kind, database: str) -> dict[str, str]:
-    if not database.startswith("postgresql:"):
-        return {"SHOP_DATABASE": database}
-    if kind.folder == "shop_fastapi":
-        return {"SHOP_DATABASE_URL": database.replace("postgresql:", "postgresql+asyncpg:")}
-    parts = urlsplit(database)
-    return {
-        "SHOP_DATABASE": parts.path.strip("/"),
-        "PGHOST": str(parts.hostname),
-        "PGPORT": str(parts.port),
-        "PGUSER": str(parts.username),
-        "PGPASSWORD": str(parts.password),
-    }
-
-
-class Wire:
-    """What lies between the centre and the shop's webhook. It delays, doubles, reorders, loses news and answers."""
-
-    def __init__(self, seed: int) -> None:
-        self.seen: Counter[str] = Counter()
-        self.shop_url = ""
-        self._dice = random.Random(f"{seed}:wire")
-        self._late: set[asyncio.Task[Any]] = set()
-        self.calm = False
-
-    @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        """Its address."""
-        app = web.Application()
-        app.router.add_post("/webhook", self._pass)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as self._session:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}/webhook"
-            await asyncio.gather(*self._late)
-        await runner.cleanup()
-
-    async def _pass(self, request: web.Request) -> web.Response:
-        headers = {name: value for name, value in request.headers.items() if name.lower().startswith("webhook-")}
-        news = (headers, await request.read())
-        what = (
-            "passed" if self.calm else self._dice.choice(("passed", "delayed", "doubled", "lost", "unanswered", "old"))
-        )
-        self.seen[what] += 1
-        if what == "lost":
-            return web.Response(status=502)
-        if what == "delayed":
-            await asyncio.sleep(self._dice.random())
-        if what == "old":  # once more, when newer ones were told
-            self._later(news, 1 + self._dice.random())
-        if what == "doubled":
-            self._later(news, 0)
-        status = await self._tell(news)
-        return web.Response(status=502 if what == "unanswered" else status)
-
-    def _later(self, news: tuple[dict[str, str], bytes], seconds: float) -> None:
-        async def tell() -> None:
-            await asyncio.sleep(seconds)
-            await self._tell(news)
-
-        task = asyncio.create_task(tell())
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-
-    async def _tell(self, news: tuple[dict[str, str], bytes]) -> int:
-        headers, body = news
-        try:
-            async with self._session.post(f"{self.shop_url}/webhook", data=body, headers=headers) as answer:
-                self.seen[f"answered {answer.status}"] += 1
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            self.seen["the shop was dead"] += 1
-            return 502
+NO_SECRET: Final = "whsec_" + "A" * 32
 
 
 class Storm:
-    """One storm over one shop. ``told``: whether the shop is told; else it has to ask."""
+    """One storm over one shop. ``broker``: the one whose queue the shop reads, if it reads one."""
 
-    def __init__(self, world: World, shop: Shop, wire: Wire, client: AsyncClient, *, payments: int, seed: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        shop: Shop,
+        wire: Wire,
+        client: AsyncClient,
+        *,
+        broker: Service | None,
+        buyers: int,
+        seed: int,
+    ) -> None:
         self.world = world
         self.shop = shop
         self.wire = wire
         self.client = client
+        self.broker = broker
         self.seed = seed
-        self.buyers = range(1, payments + 1)
+        self.buyers = range(1, buyers + 1)
         self.seen: Counter[str] = Counter()
         self.ordered: dict[int, set[str]] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -261,15 +73,13 @@ class Storm:
         """What is not as promised at the end; nothing, if all is."""
         await self.world.control("PUT", "faults", {"rates": {name: {"rate": rate} for name, rate in FAULTS.items()}})
         running = asyncio.create_task(self._time_runs())
-        striking = asyncio.create_task(self._strikes())
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._strikes())
                 for buyer in self.buyers:
                     group.create_task(self._buyer(buyer))
-            await striking
         finally:
             running.cancel()
-            striking.cancel()
         await self.world.control("DELETE", "faults")
         self.wire.calm = True
         return await self._peace()
@@ -280,24 +90,28 @@ class Storm:
             await self.world.advance(0.1 * FAST)
 
     async def _strikes(self) -> None:
-        """The shop dies twice at each of its writes, the centre in between."""
+        """The shop dies of each of its writes, and the centre and the broker are killed in between."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._shop_dies("submission"))
-            group.create_task(self._shop_dies("news"))
-            group.create_task(self._centre_dies())
+            for death in ("submission", "message" if self.broker else "news"):
+                group.create_task(self._shop_dies(death))
+            for share in (0.3, 0.6):
+                group.create_task(self._others_die(share))
 
     async def _shop_dies(self, death: str) -> None:
-        for _ in range(2):
+        for _ in range(DEATHS):
             await self.shop.dies(death)
             self.seen[f"died of a {death}"] += 1
 
-    async def _centre_dies(self) -> None:
-        for share in (0.3, 0.6):
-            while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
-                await asyncio.sleep(0.01)
-            await self.world.centre.kill()
-            await self.world.start_centre()
-            self.seen["the centre was killed"] += 1
+    async def _others_die(self, share: float) -> None:
+        while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
+            await asyncio.sleep(0.01)
+        await self.world.centre.kill()
+        await self.world.start_centre()
+        self.seen["the centre was killed"] += 1
+        if self.broker:
+            await asyncio.to_thread(self.broker.kill9)
+            await asyncio.to_thread(self.broker.restart)
+            self.seen["the broker was killed"] += 1
 
     # -- a buyer -------------------------------------------------------------------------------------------------
 
@@ -307,18 +121,32 @@ class Storm:
             wish = {"buyer": buyer, "item": dice.choice(("tea", "cup")), "quantity": dice.randint(1, 3)}
             clicks = await asyncio.gather(*(self._post(session, "/orders", wish) for _ in range(2)))
             self.ordered[buyer] = {ORDER_NO.findall(text)[0] for text in clicks}
-            script = dice.choice(("pays",) * 6 + ("refunded",) * 2 + ("leaves with the code", "leaves"))
+            script = dice.choice(SCRIPTS)
             self.seen[f"a buyer {script}"] += 1
             if script == "leaves":
                 return
             order_no = min(self.ordered[buyer])
-            while not (found := CODE.findall(await self._post(session, f"/orders/{order_no}/pay", {}))):
-                await asyncio.sleep(0.2)
+            code = await self._code(session, order_no)
             if script == "leaves with the code":
                 return
-            await self.world.control("POST", "pay", {"code_url": found[0]})
-            if script == "refunded":
+            while not await self._scans(code):  # it was renewed meanwhile: the buyer reloads the page
+                code = await self._code(session, order_no)
+            if script == "gets money back":
                 await self._refund(order_no)
+
+    async def _code(self, session: aiohttp.ClientSession, order_no: str) -> str:
+        while True:
+            if found := CODE.findall(await self._post(session, f"/orders/{order_no}/pay", {})):
+                return str(found[0])
+            self.seen["no code yet"] += 1
+
+    async def _scans(self, code: str) -> bool:
+        try:
+            await self.world.control("POST", "pay", {"code_url": code})
+        except Broken:
+            self.seen["the code was an old one"] += 1
+            return False
+        return True
 
     async def _post(self, session: aiohttp.ClientSession, path: str, body: dict[str, Any]) -> str:
         """As an impatient browser: again and again until there is an answer. Redirects are followed."""
@@ -347,11 +175,11 @@ class Storm:
     # -- peace ---------------------------------------------------------------------------------------------------
 
     async def _peace(self) -> list[str]:
-        """Time passes until the books agree, or for five hours."""
+        """Time passes until the books agree, or for seven hours."""
         wrong = ["nobody has looked"]
         for step, seconds in enumerate(PEACE_STEPS_S):
             await self.world.advance(seconds)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.15)
             if step % 5 == 4:
                 self.shop.check()
                 wrong = [text async for text in self._complaints()]
@@ -404,33 +232,65 @@ def disagreements(rows: list[dict[str, Any]], status: str, entries: list[Entry])
         yield f"something was done twice: {entries}"
 
 
-@contextlib.asynccontextmanager
-async def _told_by(client: AsyncClient, url: str) -> AsyncIterator[str]:
-    """The secret of the only endpoint, the demonstration's taken away; none when there is no address."""
-    for endpoint in await client.endpoints.list():
-        await client.endpoints.remove(endpoint.id)
-    yield (await client.endpoints.create(url=url)).secret if url else "whsec_" + "A" * 32
-
-
 async def storm(
-    name: str, *, payments: int, seed: int, home: Path, database: str, told: bool = True
+    name: str, road: Road, *, buyers: int, seed: int, home: Path, database: str, broker: Service | None = None
 ) -> tuple[list[str], Counter[str]]:
-    """A storm in a world of its own: what is wrong at its end, and what happened how often. ``told``: by webhooks; else
-    the shop has to ask."""
-    wire = Wire(seed)
+    """A storm in a world of its own: what is wrong at its end, and what happened how often. ``broker``: for the road
+    ``queue``."""
+    queue_url = f"{broker.url}/0?stream=news" if broker else ""
+    wire = Wire(seed, queue_url)
     async with World(home, None) as world, AsyncClient(world.centre_url, world.shop.key) as client, wire.open() as url:
-        async with _told_by(client, url if told else "") as secret:
-            settings = {
-                "SHOP_CENTRE_URL": world.centre_url,
-                "SHOP_CENTRE_KEY": world.shop.key,
-                "SHOP_WEBHOOK_SECRET": secret,
-                "SHOP_SECRET_KEY": "of-this-test",
-            }
-            shop = Shop(SHOPS[name], home, database, settings, world.sandbox_url)
-            wire.shop_url = shop.url
-            try:
-                await shop.open()
-                raging = Storm(world, shop, wire, client, payments=payments, seed=seed)
-                return await raging.run(), raging.seen
-            finally:
-                await shop.close()
+        for endpoint in await client.endpoints.list():  # the demonstration's shop hears nothing
+            await client.endpoints.remove(endpoint.id)
+        settings = {
+            "SHOP_CENTRE_URL": world.centre_url,
+            "SHOP_CENTRE_KEY": world.shop.key,
+            "SHOP_WEBHOOK_SECRET": NO_SECRET if road == "watch" else (await client.endpoints.create(url=url)).secret,
+            "SHOP_SECRET_KEY": "of-this-test",
+            **({"SHOP_QUEUE_URL": queue_url} if broker else {}),
+        }
+        shop = Shop(SHOPS[name], home, database, settings, world.sandbox_url)
+        wire.shop_url = shop.url
+        raging = Storm(world, shop, wire, client, broker=broker, buyers=buyers, seed=seed)
+        try:
+            await shop.open()
+            return await raging.run(), raging.seen
+        finally:
+            await shop.close()
+
+
+def main() -> int:
+    """Print the table; 0 only if everything agrees."""
+    parser = argparse.ArgumentParser(prog="python -m tests.storm.shops", description=__doc__)
+    parser.add_argument("--shop", choices=SHOPS, default="fastapi")
+    parser.add_argument("--road", choices=get_args(Road), default="webhook")
+    parser.add_argument("--buyers", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    asked = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncepay-storm-")))
+        database = str(home / "shop.sqlite")
+        if asked.shop != "flask":
+            database = stack.enter_context(fresh_database(stack.enter_context(PostgresServer()).url))
+        broker = stack.enter_context(valkey(durable=True)) if asked.road == "queue" else None
+        wrong, seen = asyncio.run(
+            storm(
+                asked.shop,
+                asked.road,
+                buyers=asked.buyers,
+                seed=asked.seed,
+                home=home,
+                database=database,
+                broker=broker,
+            )
+        )
+    for what, count in sorted(seen.items()):
+        sys.stdout.write(f"{count:8}  {what}\n")
+    for text in wrong[:20]:
+        sys.stdout.write(f"WRONG {text}\n")
+    sys.stdout.write(f"seed {asked.seed}: {asked.buyers} buyers, {len(wrong)} complaints\n")
+    return 0 if not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -43,7 +43,7 @@ def submit(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def pay(request: HttpRequest, order_no: str) -> HttpResponse:
+def pay(_: HttpRequest, order_no: str) -> HttpResponse:
     """What the buyer scans. Safe to repeat: it is the same payment, and a code that works."""
     with begin() as connection:
         # Registered before it is read: if the watch is giving the order up at this moment, we wait for that here.
