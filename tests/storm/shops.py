@@ -29,7 +29,7 @@ from oncepay.client import AsyncClient, CallFailed
 from tests.servers import PostgresServer, fresh_database
 from tests.services import Service, valkey
 from tests.storm.examples import SHOPS, Entry, Shop
-from tests.storm.wire import Wire
+from tests.storm.wire import Wire, meddle
 
 Road = Literal["webhook", "queue", "watch"]  # how the shop hears; with the last it hears nothing, and has to ask
 
@@ -72,14 +72,17 @@ class Storm:
     async def run(self) -> list[str]:
         """What is not as promised at the end; nothing, if all is."""
         await self.world.control("PUT", "faults", {"rates": {name: {"rate": rate} for name, rate in FAULTS.items()}})
-        running = asyncio.create_task(self._time_runs())
+        running = [asyncio.create_task(self._time_runs())]
+        if self.broker:
+            running.append(asyncio.create_task(meddle(stream_of(self.broker), self.seed, self.seen)))
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._strikes())
                 for buyer in self.buyers:
                     group.create_task(self._buyer(buyer))
         finally:
-            running.cancel()
+            for task in running:
+                task.cancel()
         await self.world.control("DELETE", "faults")
         self.wire.calm = True
         return await self._peace()
@@ -94,24 +97,24 @@ class Storm:
         async with asyncio.TaskGroup() as group:
             for death in ("submission", "message" if self.broker else "news"):
                 group.create_task(self._shop_dies(death))
-            for share in (0.3, 0.6):
-                group.create_task(self._others_die(share))
+            group.create_task(self._others_die())
 
     async def _shop_dies(self, death: str) -> None:
         for _ in range(DEATHS):
             await self.shop.dies(death)
             self.seen[f"died of a {death}"] += 1
 
-    async def _others_die(self, share: float) -> None:
-        while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
-            await asyncio.sleep(0.01)
-        await self.world.centre.kill()
-        await self.world.start_centre()
-        self.seen["the centre was killed"] += 1
-        if self.broker:
-            await asyncio.to_thread(self.broker.kill9)
-            await asyncio.to_thread(self.broker.restart)
-            self.seen["the broker was killed"] += 1
+    async def _others_die(self) -> None:
+        for share in (0.3, 0.6):
+            while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
+                await asyncio.sleep(0.01)
+            await self.world.centre.kill()
+            await self.world.start_centre()
+            self.seen["the centre was killed"] += 1
+            if self.broker:
+                await asyncio.to_thread(self.broker.kill9)
+                await asyncio.to_thread(self.broker.start)
+                self.seen["the broker was killed"] += 1
 
     # -- a buyer -------------------------------------------------------------------------------------------------
 
@@ -232,22 +235,27 @@ def disagreements(rows: list[dict[str, Any]], status: str, entries: list[Entry])
         yield f"something was done twice: {entries}"
 
 
+def stream_of(broker: Service) -> str:
+    """The stream of the news."""
+    return f"{broker.url}/0?stream=news"
+
+
 async def storm(
     name: str, road: Road, *, buyers: int, seed: int, home: Path, database: str, broker: Service | None = None
 ) -> tuple[list[str], Counter[str]]:
     """A storm in a world of its own: what is wrong at its end, and what happened how often. ``broker``: for the road
     ``queue``."""
-    queue_url = f"{broker.url}/0?stream=news" if broker else ""
-    wire = Wire(seed, queue_url)
+    wire = Wire(seed)
     async with World(home, None) as world, AsyncClient(world.centre_url, world.shop.key) as client, wire.open() as url:
         for endpoint in await client.endpoints.list():  # the demonstration's shop hears nothing
             await client.endpoints.remove(endpoint.id)
+        where = {"webhook": url, "queue": stream_of(broker) if broker else "", "watch": ""}[road]
         settings = {
             "SHOP_CENTRE_URL": world.centre_url,
             "SHOP_CENTRE_KEY": world.shop.key,
-            "SHOP_WEBHOOK_SECRET": NO_SECRET if road == "watch" else (await client.endpoints.create(url=url)).secret,
+            "SHOP_WEBHOOK_SECRET": (await client.endpoints.create(url=where)).secret if where else NO_SECRET,
             "SHOP_SECRET_KEY": "of-this-test",
-            **({"SHOP_QUEUE_URL": queue_url} if broker else {}),
+            **({"SHOP_QUEUE_URL": where} if road == "queue" else {}),
         }
         shop = Shop(SHOPS[name], home, database, settings, world.sandbox_url)
         wire.shop_url = shop.url

@@ -1,4 +1,4 @@
-"""What lies between the centre and a shop: a bad line to its webhook, or to the queue that it reads."""
+"""What lies between the centre and a shop: a bad line to its webhook, and somebody who meddles with its queue."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ WHIMS: Final = ("passed", "delayed", "doubled", "lost", "unanswered", "old")
 
 class Wire:
     """Takes the centre's news and tells them on: late, twice, after newer ones, not at all, or without telling the
-    centre that it did. ``queue_url``: tell them to this stream, else to the shop's webhook."""
+    centre that it did."""
 
-    def __init__(self, seed: int, queue_url: str) -> None:
+    def __init__(self, seed: int) -> None:
         self.seen: Counter[str] = Counter()
         self.shop_url = ""
-        self._queue_url = queue_url
         self._dice = random.Random(f"{seed}:wire")
         self._late: set[asyncio.Task[Any]] = set()
         self.calm = False
@@ -70,25 +69,26 @@ class Wire:
         task.add_done_callback(self._late.discard)
 
     async def _tell(self, news: News) -> bool:
-        """Whether whom it is told has it."""
-        answer = await (self._publish(news) if self._queue_url else self._post(news))
-        self.seen[answer] += 1
-        return answer in {"published", "answered 204"}
-
-    async def _post(self, news: News) -> str:
+        """Whether the shop has it."""
         headers, body = news
         try:
             async with self._session.post(f"{self.shop_url}/webhook", data=body, headers=headers) as answer:
-                return f"answered {answer.status}"
+                self.seen[f"answered {answer.status}"] += 1
+                return answer.status == 204
         except (aiohttp.ClientError, TimeoutError):
-            return "the shop was dead"
+            self.seen["the shop was dead"] += 1
+            return False
 
-    async def _publish(self, news: News) -> str:
-        fields: dict[Any, Any] = {**news[0], "body": news[1]}
-        server, _, stream = self._queue_url.partition("?stream=")
-        try:
-            async with redis.asyncio.Redis.from_url(server, retry=Retry(NoBackoff(), 0)) as broker:
-                await broker.xadd(stream, fields)
-        except (redis.RedisError, OSError):
-            return "the broker was dead"
-        return "published"
+
+async def meddle(stream_url: str, seed: int, seen: Counter[str]) -> None:
+    """Put old messages of a stream into it again, until cancelled."""
+    dice = random.Random(f"{seed}:meddle")
+    server, _, name = stream_url.partition("?stream=")
+    async with redis.asyncio.Redis.from_url(server, retry=Retry(NoBackoff(), 0)) as broker:
+        while True:
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(redis.RedisError, OSError):
+                entries: Any = await broker.xrange(name)
+                if entries:
+                    await broker.xadd(name, dice.choice(entries)[1])
+                    seen["news told again"] += 1
