@@ -103,7 +103,7 @@ inbox.check()
 
 
 async def never_asked(session: AsyncSession, order_no: str) -> None:
-    """Ten minutes later the centre has not heard of it: the buyer left before paying, or we died."""
+    """The centre has not heard of it in ten minutes: the buyer left before paying, or we died."""
     await enter(session, order_no, "closed", "cancel")
 
 

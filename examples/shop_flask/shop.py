@@ -26,7 +26,7 @@ PRICES: Final = {"tea": 8800, "cup": 4200}  # in minor units, and ours: never th
 WAY: Final = Attempt(channel="wechat", method="native")  # a code to scan
 
 # The journal holds what followed from a payment, once each. The packers ship what stands there, the accountants add up
-# minor. We leave SQLite its rollback journal: the write-ahead log of versions before 3.51.3 may lose commits.
+# minor. SQLite keeps its rollback journal: the write-ahead log of versions before 3.51.3 may lose commits.
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS orders (
   order_no TEXT PRIMARY KEY, buyer TEXT NOT NULL, item TEXT NOT NULL, quantity INTEGER NOT NULL, minor INTEGER NOT NULL,
@@ -78,7 +78,7 @@ inbox.check()
 
 
 def never_asked(db: sqlite3.Connection, order_no: str) -> None:
-    """Ten minutes later the centre has not heard of it: the buyer left before paying, or we died."""
+    """The centre has not heard of it in ten minutes: the buyer left before paying, or we died."""
     enter(db, order_no, "closed", "cancel")
 
 

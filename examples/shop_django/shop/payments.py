@@ -47,7 +47,7 @@ inbox.check()
 
 
 def never_asked(_: Any, order_no: str) -> None:
-    """In ten minutes the centre has not heard of it: the buyer left, or we died."""
+    """The centre has not heard of it in ten minutes: the buyer left before paying, or we died."""
     enter(order_no, "closed", "cancel")
 
 
