@@ -25,6 +25,7 @@ import msgspec
 from oncepay.cli.demo.books import Order
 from oncepay.cli.demo.shop import Refused
 from oncepay.cli.demo.world import Broken, World
+from oncepay.client import CallFailed
 from oncepay.sandbox.faults import MENU
 from tests.sandbox.merchant import Merchant
 
@@ -86,7 +87,7 @@ class Storm:
             self.seen[f"payer {script}"] += 1
             self.seen[f"way: {first[0]} {first[1]}"] += 1
             minutes = 2 if script == "comes late" else dice.choice((15, 30, 60))
-            self.shop.books.add(order_no, "Tea", MINOR)
+            self.shop.books.add(order_no, order_no, "Tea", MINOR)
             body = {
                 "order_no": order_no,
                 "amount": {"minor": MINOR, "currency": "CNY"},
@@ -153,9 +154,9 @@ class Storm:
             return
         for part in range(dice.choice((1, 2))):
             try:
-                await self.shop.refund(order.payment or str(order.snapshot["id"]), f"{order_no}-{part}", 1100)
+                await self.shop.refund(order.payment, f"{order_no}-{part}", 1100)
                 self.seen["refund asked for"] += 1
-            except (Refused, aiohttp.ClientError, TimeoutError) as error:
+            except CallFailed as error:
                 self.seen[f"refund: {type(error).__name__}"] += 1
 
     # -- peace ---------------------------------------------------------------------------------------------------

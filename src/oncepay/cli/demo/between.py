@@ -7,9 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from oncepay.cli.demo.check import Promise
-from oncepay.cli.demo.shop import PRICE_MINOR, Refused
+from oncepay.cli.demo.shop import PRICE_MINOR
 from oncepay.cli.demo.stage import PAID, Stage, Story, require
 from oncepay.cli.demo.world import Broken, until
+from oncepay.client import Conflict
 
 
 async def by_alipay(stage: Stage) -> str:
@@ -48,7 +49,8 @@ async def paid_twice(stage: Stage) -> str:
     """Two people pay the same order, one on Alipay's page that was still open."""
     await stage.submit(way="alipay")
     payment = await stage.switch("wechat")
-    require("alipay does not know it yet" in (payment["attempt"]["risk"] or ""), "the risk is not named")
+    risk = payment.attempt.risk if payment.attempt else None
+    require("alipay does not know it yet" in (risk or ""), "the risk is not named")
     await stage.pay("wechat")
     await stage.is_paid()
     await stage.pay("alipay")
@@ -76,8 +78,8 @@ async def paid_while_closing(stage: Stage) -> str:
     async with stage.world.faults(once=[fault]):
         try:
             await stage.switch("unionpay")
-        except Refused as error:
-            require(error.problem["code"] == "payment_paid", f"refused for another reason: {error}")
+        except Conflict as error:
+            require(error.code == "payment_paid", f"refused for another reason: {error}")
         else:
             raise Broken("a second attempt was started for money that had moved")
     await stage.ends(PAID)

@@ -1,8 +1,7 @@
-"""The shop's own books: orders, and what the shop did about them, in a sqlite3 file.
+"""The shop's own books in a sqlite3 file, behind the three guards: orders, and what the shop did about them.
 
-A consumer as every consumer of events should be: it drops versions that are not newer than what it has, and acts on
-the *difference* between the snapshot and what it knows, in the transaction that stores the snapshot. So it does not
-matter how often, in which order, or how late it is told.
+As the shops of ``examples/`` do it, with more to look at. Each deed is written in the transaction in which the inbox
+remembers that it was done; so it does not matter how often, in which order, how late or by which road the news come.
 """
 
 from __future__ import annotations
@@ -10,15 +9,20 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from oncepay.client import Around, Payment
+from oncepay.client.guards import Inbox, Milestone, SubmissionGuard, Watch, link_of, transactions
+from oncepay.client.guards.watch import Makes
+
 _STATEMENT: Final = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", re.MULTILINE | re.DOTALL)
 SQL: Final = dict(_STATEMENT.findall(Path(__file__).with_name("shop.sql").read_text("utf-8")))
-SURPLUS: Final = "surplus"
+BUSY_S: Final = 30.0  # many threads of a storm write into one file
+CLICK_S: Final = 86_400.0  # a click carries a number, so it is never another wish to buy
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -40,7 +44,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     credential: dict[str, Any]  # what the payer gets, as the centre gave it
     version: int
     status: str
-    snapshot: dict[str, Any]
     told: int
     deeds: tuple[Deed, ...]
 
@@ -50,97 +53,108 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return sum(deed.minor for deed in self.deeds)
 
 
-def differences(known: dict[str, Any], told: dict[str, Any]) -> Iterator[Deed]:
-    """What has to be done, given what was known and what is told now."""
-    if told["paid"] and not known.get("paid"):
-        yield Deed("shipped", told["paid"]["minor"])
-    if told["status"] == "closed" and known.get("status") != "closed":
-        yield Deed("cancelled", 0)
-    done = {refund["refund_no"] for refund in known.get("refunds", ()) if refund["status"] == "done"}
-    for refund in told["refunds"]:
-        if refund["status"] != "done" or refund["refund_no"] in done:
-            continue
-        if refund["origin"] == SURPLUS:
-            yield Deed("late money went back", 0)  # it never was the shop's
-        else:
-            yield Deed(f"refunded {refund['refund_no']}", -refund["minor"])
+def deed_of(milestone: Milestone) -> Deed:
+    """What has to be done about it."""
+    match milestone.word, milestone.refund:
+        case "paid", _:
+            return Deed("shipped", milestone.payment.minor)
+        case "closed", _:
+            return Deed("cancelled", 0)
+        case "surplus.refunded", _:
+            return Deed("late money went back", 0)  # it never was the shop's
+        case _, refund:
+            assert refund is not None
+            return Deed(f"refunded {refund.refund_no}", -refund.minor)
 
 
 class Books:
-    """Orders and deeds."""
+    """Orders and deeds. ``now_ms``: the shop's clock."""
 
     def __init__(self, path: Path, now_ms: Callable[[], int]) -> None:
-        self._link = sqlite3.connect(path, isolation_level=None)
-        self._link.row_factory = sqlite3.Row
+        self._path = path
         self._now_ms = now_ms
-        for name in ("create_orders", "create_deeds"):
-            self._link.execute(SQL[name])
+        around = Around(now_ms=now_ms)
+        begin = transactions.dbapi(self._connect)
+        self._guard = SubmissionGuard(begin, window_s=CLICK_S, around=around)
+        self._inbox = Inbox(begin, around=around)
+        self._inbox.on("paid", "closed", "refund.done", "refund.outside", "surplus.refunded")(self._act)
+        self._inbox.ignore("refund.failed")  # the money stayed
+        self._around = around
+        self.watch: Watch[sqlite3.Connection] | None = None
+        with begin() as db:
+            link_of(db).make_tables()
+            for name in ("create_orders", "create_deeds"):
+                db.execute(SQL[name])
 
-    def add(self, order_no: str, subject: str, minor: int) -> None:
-        """Take an order on; the same again is the same."""
+    def join(self, client: Makes) -> None:
+        """Whom to ask for what was not told."""
+        self.watch = Watch(client, self._inbox, absent=self._never_asked, around=self._around)
+
+    def add(self, click: str, order_no: str, subject: str, minor: int) -> str:
+        """Take an order on; its number. The same click again is the same order."""
         values = {"order_no": order_no, "subject": subject, "minor": minor, "ordered_ms": self._now_ms()}
-        self._link.execute(SQL["add_order"], values)
+
+        def create(db: sqlite3.Connection) -> None:
+            db.execute(SQL["add_order"], values)
+            if self.watch is not None:
+                self.watch.register(db, order_no)
+
+        submission = self._guard.once({"click": click}, order_no, create)
+        assert submission.order_no is not None
+        return submission.order_no
 
     def started(self, order_no: str, payment: str, credential: dict[str, Any]) -> None:
         """The centre answered: which payment it is, and what to show."""
         values = {"order_no": order_no, "payment": payment, "credential": msgspec.json.encode(credential).decode()}
-        self._link.execute(SQL["start_order"], values)
+        with self._open() as db, db:
+            db.execute(SQL["start_order"], values)
 
-    def take(self, told: dict[str, Any]) -> tuple[Deed, ...]:
-        """Take in a snapshot; what had to be done because of it: nothing, if it is not news. KeyError for an order that
-        is not ours."""
-        order_no = told["order_no"]
-        with self._transaction():
-            known = self.order(order_no)
-            if known is None:
-                raise KeyError(order_no)
-            self._link.execute(SQL["count_told"], {"order_no": order_no})
-            if not self._is_news(known, told):
-                return ()
-            deeds = tuple(differences(known.snapshot, told))
-            for deed in deeds:
-                values = {"order_no": order_no, "what": deed.what, "minor": deed.minor, "at_ms": self._now_ms()}
-                self._link.execute(SQL["add_deed"], values)
-            self._link.execute(
-                SQL["take_snapshot"],
-                {
-                    "order_no": order_no,
-                    "version": told["version"],
-                    "status": told["status"],
-                    "snapshot": msgspec.json.encode(told).decode(),
-                },
-            )
-        return deeds
-
-    def _is_news(self, known: Order, told: dict[str, Any]) -> bool:
-        return bool(told["version"] > known.version)
+    def take(self, told: Payment) -> tuple[Deed, ...]:
+        """Take news in; what had to be done because of them: nothing, if they are none. Raises KeyError for an order
+        that is not ours."""
+        with self._open() as db, db:
+            if db.execute(SQL["count_told"], {"order_no": told.order_no}).rowcount != 1:
+                raise KeyError(told.order_no)
+        return tuple(map(deed_of, self._inbox.take(told)))
 
     def order(self, order_no: str) -> Order | None:
         """One order with its deeds."""
-        row = self._link.execute(SQL["read_order"], {"order_no": order_no}).fetchone()
-        return self._order(row) if row else None
+        with self._open() as db:
+            row = db.execute(SQL["read_order"], {"order_no": order_no}).fetchone()
+            return _order(db, row) if row else None
 
     def orders(self) -> list[Order]:
         """The newest."""
-        return [self._order(row) for row in self._link.execute(SQL["list_orders"])]
+        with self._open() as db:
+            return [_order(db, row) for row in db.execute(SQL["list_orders"]).fetchall()]
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._link.close()
+    # -- behind the guards ---------------------------------------------------------------------------------------
 
-    def _order(self, row: sqlite3.Row) -> Order:
-        fields = dict(row)
-        deeds = self._link.execute(SQL["read_deeds"], {"order_no": fields["order_no"]})
-        for name in ("snapshot", "credential"):
-            fields[name] = msgspec.json.decode(fields[name])
-        return Order(**fields, deeds=tuple(Deed(deed["what"], deed["minor"]) for deed in deeds))
+    def _act(self, db: sqlite3.Connection, milestone: Milestone) -> None:
+        self._enter(db, milestone.payment.order_no, milestone.payment.status, deed_of(milestone))
+
+    def _never_asked(self, db: sqlite3.Connection, order_no: str) -> None:
+        """Nobody can pay it any more."""
+        self._enter(db, order_no, "closed", Deed("cancelled", 0))
+
+    def _enter(self, db: sqlite3.Connection, order_no: str, status: str, deed: Deed) -> None:
+        db.execute(SQL["set_status"], {"order_no": order_no, "status": status})
+        values = {"order_no": order_no, "what": deed.what, "minor": deed.minor, "at_ms": self._now_ms()}
+        db.execute(SQL["add_deed"], values)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, timeout=BUSY_S)
+        db.row_factory = sqlite3.Row
+        return db
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._link.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._link.execute("ROLLBACK")
-            raise
-        self._link.execute("COMMIT")
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(self._connect()) as db:
+            yield db
+
+
+def _order(db: sqlite3.Connection, row: sqlite3.Row) -> Order:
+    fields = dict(row)
+    deeds = db.execute(SQL["read_deeds"], {"order_no": fields["order_no"]})
+    fields["credential"] = msgspec.json.decode(fields["credential"])
+    return Order(**fields, deeds=tuple(Deed(deed["what"], deed["minor"]) for deed in deeds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import tempfile
@@ -19,9 +20,11 @@ from oncepay.cli.demo.shop import Refused
 from oncepay.cli.demo.stage import Stage, Story
 from oncepay.cli.demo.stories import STORIES
 from oncepay.cli.demo.world import Broken, World
+from oncepay.client import CallFailed
 
+WATCH_S: Final = 2.0  # between two looks of the shop at what it was not told
 STORY_S: Final = 60.0  # real seconds that one story may take
-WENT_WRONG: Final = (Broken, Refused, aiohttp.ClientError, TimeoutError, OSError)
+WENT_WRONG: Final = (Broken, CallFailed, Refused, aiohttp.ClientError, TimeoutError, OSError)
 
 
 async def play(
@@ -46,7 +49,7 @@ async def play(
                 _say_addresses(world, screen)
             screen.say(f"{len(stories)} stories, {good} as promised")
             if not once:
-                await stop.wait()
+                await _keep_shop(world, stop)
             return exits.OK if good == len(stories) else exits.FAILED
     except Broken as error:
         screen.say(f"The demonstration cannot start: {error}")
@@ -54,6 +57,15 @@ async def play(
     finally:
         if not kept:
             shutil.rmtree(place, ignore_errors=True)
+
+
+async def _keep_shop(world: World, stop: asyncio.Event) -> None:
+    """Until told to stop, the shop asks for what people bought and it was not told of."""
+    while not stop.is_set():
+        with contextlib.suppress(CallFailed):  # the centre is busy with something else
+            await world.shop.watch()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WATCH_S)
 
 
 async def _play_all(world: World, stories: Sequence[Story], screen: Screen) -> int:

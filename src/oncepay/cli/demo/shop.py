@@ -1,6 +1,7 @@
-"""A small shop: it orders payments from the centre, shows the code to scan, and consumes what the centre tells it.
+"""A small shop: it orders payments from the centre, shows the code to scan, and takes in what the centre tells it.
 
-It stands for a business app, so it knows of the centre what its documents say, and imports nothing of it.
+It stands for a business app, and is made as those in ``examples/`` are: on the client and its three guards, and on
+nothing else of the centre.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -26,21 +28,31 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from oncepay.cli.demo.books import Books, Order
-from oncepay.cli.demo.messages import Forged, verify
+from oncepay.client import (
+    AsyncClient,
+    Attempt,
+    CallFailed,
+    Client,
+    Conflict,
+    EventRefused,
+    PaymentStarted,
+    Refund,
+    verify,
+)
 
 SUBJECT: Final = "Green tea, 100 g"
 PRICE_MINOR: Final = 8800
 DEADLINE_S: Final = 7200
 ANSWER_S: Final = 25.0
 WAYS: Final = {  # how the shop lets people pay, and what it asks the centre for
-    "wechat": {"channel": "wechat", "method": "native"},
-    "alipay": {"channel": "alipay", "method": "page"},
-    "unionpay": {"channel": "unionpay", "method": "front"},
+    "wechat": Attempt(channel="wechat", method="native"),
+    "alipay": Attempt(channel="alipay", method="page"),
+    "unionpay": Attempt(channel="unionpay", method="front"),
 }
 
 
 class Refused(Exception):
-    """The centre refused: ``problem`` is its answer."""
+    """The centre refused what was asked by hand: ``problem`` is its answer."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(f"{status} {problem.get('code')}: {problem.get('detail')}")
@@ -71,10 +83,17 @@ class Shop:
         self._listener: socket.socket | None = listener
         self._address = listener.getsockname()
         self._now_ms = now_ms
+        self._client: AsyncClient | None = None
         self._session: aiohttp.ClientSession | None = None
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._pages = _pages()
+
+    def join(self, key: str, secret: str) -> None:
+        """It is an app of the centre now. ``key``: of the API. ``secret``: of its webhooks."""
+        self.key, self.secret = key, secret
+        self._client = AsyncClient(self.centre_url, key)
+        self.books.join(Client(self.centre_url, key))
 
     # -- opening hours -------------------------------------------------------------------------------------------
 
@@ -106,7 +125,13 @@ class Shop:
         await self.shut()
         if self._session is not None:
             await self._session.close()
-        self.books.close()
+        if self._client is not None:
+            await self._client.close()
+
+    async def watch(self) -> int:
+        """Ask by itself for what it was not told; for how many orders it asked. Raises CallFailed."""
+        assert self.books.watch is not None
+        return await asyncio.to_thread(self.books.watch.run_once)
 
     # -- what it asks of the centre ------------------------------------------------------------------------------
 
@@ -118,41 +143,49 @@ class Shop:
         minor: int = PRICE_MINOR,
         subject: str = SUBJECT,
         deadline_s: int = DEADLINE_S,
-    ) -> dict[str, Any]:
-        """Order the payment of an order. Safe to repeat: the order number is the key. Raises Refused, ClientError."""
-        self.books.add(order_no, subject, minor)
+    ) -> PaymentStarted:
+        """Take an order on, and order its payment. Safe to repeat: the order number is the key. Raises CallFailed."""
+        await asyncio.to_thread(self.books.add, order_no, order_no, subject, minor)
+        return await self._start(order_no, way, deadline_s)
+
+    async def _start(self, order_no: str, way: str, deadline_s: int = DEADLINE_S) -> PaymentStarted:
         order = self.books.order(order_no)
         assert order is not None
-        body = {
-            "order_no": order_no,
-            "amount": {"minor": minor, "currency": "CNY"},
-            "subject": subject,
-            "deadline_ms": order.ordered_ms + deadline_s * 1000,
-            "attempt": WAYS[way],
-        }
-        return self._started(await self.ask("POST", "/v1/payments", body))
+        payment = await self.client.payments.create(
+            order_no=order_no,
+            minor=order.minor,
+            currency="CNY",
+            subject=order.subject,
+            deadline_ms=order.ordered_ms + deadline_s * 1000,
+            attempt=WAYS[way],
+        )
+        return self._started(payment)
 
-    async def switch(self, payment_id: str, way: str) -> dict[str, Any]:
-        """Pay the same in another way. Raises Refused, ClientError."""
-        return self._started(await self.ask("POST", f"/v1/payments/{payment_id}/attempts", WAYS[way]))
+    async def switch(self, payment_id: str, way: str) -> PaymentStarted:
+        """Pay the same in another way. Raises CallFailed."""
+        return self._started(await self.client.payments.start_attempt(payment_id, WAYS[way]))
 
-    def _started(self, payment: dict[str, Any]) -> dict[str, Any]:
-        attempt = payment["attempt"]
-        if attempt is not None and attempt["credential"] is not None:
-            self.books.started(payment["order_no"], payment["id"], attempt["credential"])
+    def _started(self, payment: PaymentStarted) -> PaymentStarted:
+        if payment.attempt is not None and payment.attempt.credential is not None:
+            self.books.started(payment.order_no, payment.id, payment.attempt.credential)
         return payment
 
-    async def refund(self, payment_id: str, refund_no: str, minor: int) -> dict[str, Any]:
-        """Give money back. Raises Refused, ClientError."""
-        body = {"refund_no": refund_no, "minor": minor}
-        return await self.ask("POST", f"/v1/payments/{payment_id}/refunds", body)
+    async def refund(self, payment_id: str, refund_no: str, minor: int) -> Refund:
+        """Give money back. Raises CallFailed."""
+        return await self.client.refunds.create(payment_id, refund_no=refund_no, minor=minor)
+
+    @property
+    def client(self) -> AsyncClient:
+        """Its client, once it is an app of the centre."""
+        assert self._client is not None
+        return self._client
 
     async def payment(self, payment_id: str) -> dict[str, Any]:
         """A payment as the centre has it. Raises Refused, ClientError."""
         return await self.ask("GET", f"/v1/payments/{payment_id}")
 
     async def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
-        """One call of the centre's API. Raises Refused, ClientError."""
+        """One call of the centre's API by hand, for who looks at answers as they are. Raises Refused, ClientError."""
         assert self._session is not None
         headers = {"Authorization": f"Bearer {self.key}"}
         if body is not None:
@@ -182,24 +215,28 @@ class Shop:
         """What the centre tells: believed only when signed, taken in once."""
         body = await request.body()
         try:
-            verify(self.secret, request.headers, body, self._now_ms() / 1000)
-        except Forged as error:
-            return PlainTextResponse(str(error), 401)
-        event = msgspec.json.decode(body)
+            event = verify(self.secret, request.headers, body, self._now_ms() / 1000)
+        except EventRefused as error:
+            return PlainTextResponse(str(error), 400)
         try:
-            self.books.take(event["data"])
+            await asyncio.to_thread(self.books.take, event.payment)
         except KeyError:
             return PlainTextResponse("not an order of ours", 404)
         return Response(status_code=204)
 
     async def _front(self, _: Request) -> Response:
-        return self._page("front.html", ways=WAYS, orders=self.books.orders(), subject=SUBJECT, price=PRICE_MINOR)
+        shown = {"ways": WAYS, "orders": self.books.orders(), "subject": SUBJECT, "price": PRICE_MINOR}
+        return self._page("front.html", click=secrets.token_hex(8), **shown)
 
     async def _buy(self, request: Request) -> Response:
-        order_no = f"tea-{len(self.books.orders()) + 1}-{self._now_ms() % 1_000_000}"
+        """The page carries a number for each click, so that a double one is one order, and a second tea another."""
+        form = await _form(request)
+        click = form.get("click") or secrets.token_hex(8)
+        order_no = f"tea-{secrets.token_hex(4)}"
+        order_no = await asyncio.to_thread(self.books.add, click, order_no, SUBJECT, PRICE_MINOR)
         try:
-            await self.submit(order_no, way=await _way(request))
-        except (Refused, aiohttp.ClientError, TimeoutError) as error:
+            await self._start(order_no, _way(form))
+        except CallFailed as error:
             return PlainTextResponse(f"The centre did not take the order: {error}", 502)
         return RedirectResponse(f"/orders/{quote(order_no)}", 303)
 
@@ -209,12 +246,10 @@ class Shop:
         if order is None or not order.payment:
             return PlainTextResponse("no such order, or no payment yet", 404)
         try:
-            await self.switch(order.payment, await _way(request))
-        except Refused as error:
-            if error.problem.get("code") != "payment_paid":
+            await self.switch(order.payment, _way(await _form(request)))
+        except CallFailed as error:
+            if not (isinstance(error, Conflict) and error.code == "payment_paid"):
                 return PlainTextResponse(f"The centre did not switch: {error}", 502)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            return PlainTextResponse(f"The centre did not answer: {error}", 502)
         return RedirectResponse(f"/orders/{quote(order.order_no)}", 303)
 
     async def _order(self, request: Request) -> Response:
@@ -229,16 +264,11 @@ class Shop:
         if order is None or not order.payment:
             return PlainTextResponse("no such order, or no payment yet", 404)
         try:
-            told = await self.ask("GET", f"/v1/payments/{order.payment}/timeline")
-        except (Refused, aiohttp.ClientError, TimeoutError) as error:
+            told = await self.client.payments.timeline(order.payment)
+        except CallFailed as error:
             return PlainTextResponse(f"The centre did not answer: {error}", 502)
-        return self._page(
-            "timeline.html",
-            order=order,
-            entries=told["timeline"],
-            why=told["explain"]["why"],
-            next=told["explain"]["next"],
-        )
+        shown = {"entries": told.timeline, "why": told.explain.why, "next": told.explain.next}
+        return self._page("timeline.html", order=order, **shown)
 
     def cashier_url(self, order: Order) -> str:
         """Where the sandbox lets a person pay what the code says."""
@@ -251,8 +281,12 @@ class Shop:
         return HTMLResponse(self._pages.get_template(name).render(**addresses, **values), headers=headers)
 
 
-async def _way(request: Request) -> str:
-    way = parse_qs((await request.body()).decode("latin-1")).get("way", ["wechat"])[0]
+async def _form(request: Request) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs((await request.body()).decode("latin-1")).items()}
+
+
+def _way(form: dict[str, str]) -> str:
+    way = form.get("way", "wechat")
     return way if way in WAYS else "wechat"
 
 

@@ -13,6 +13,7 @@ from oncepay.cli.demo.books import Order
 from oncepay.cli.demo.check import Promise, complaints
 from oncepay.cli.demo.shop import PRICE_MINOR, Refused
 from oncepay.cli.demo.world import Broken, World, until
+from oncepay.client import PaymentStarted, Refund
 
 AGREE_S: Final = 10.0  # real seconds for the three ledgers to agree
 SILENT_S: Final = 900  # seconds of the centre's time in which it finds out by asking alone
@@ -44,28 +45,28 @@ class Stage:
 
     # -- what people do ------------------------------------------------------------------------------------------
 
-    async def submit(self, *, way: str = "wechat", minor: int = PRICE_MINOR, deadline_s: int = 7200) -> dict[str, Any]:
+    async def submit(self, *, way: str = "wechat", minor: int = PRICE_MINOR, deadline_s: int = 7200) -> PaymentStarted:
         """The shop orders the payment and has something to show."""
         payment = await self.shop.submit(self.order_no, way=way, minor=minor, deadline_s=deadline_s)
-        self.learn(payment)
-        require(payment["attempt"]["credential"], "there is nothing to show")
+        require(self.learn(payment), "there is nothing to show")
         return payment
 
-    async def switch(self, way: str) -> dict[str, Any]:
+    async def switch(self, way: str) -> PaymentStarted:
         """The payer went back and chose another way."""
         payment = await self.shop.switch(self.payment_id, way)
-        self.learn(payment)
-        require(payment["attempt"]["credential"], "there is nothing to show")
+        require(self.learn(payment), "there is nothing to show")
         return payment
 
-    def learn(self, payment: dict[str, Any]) -> None:
-        """Note what the centre calls it."""
-        self.payment_id = payment["id"]
-        attempt = payment["attempt"]
-        if attempt:
-            self.number = attempt["id"].removeprefix("att_")
-            if attempt["credential"]:
-                self.shown[attempt["channel"]] = attempt["credential"]
+    def learn(self, payment: PaymentStarted) -> bool:
+        """Note what the centre calls it; whether there is something to show."""
+        self.payment_id = payment.id
+        attempt = payment.attempt
+        if attempt is None:
+            return False
+        self.number = attempt.id.removeprefix("att_")
+        if attempt.credential is not None:
+            self.shown[attempt.channel] = attempt.credential
+        return attempt.credential is not None
 
     async def pay(self, channel: str = "") -> None:
         """The payer scans or opens what was shown, the last or the channel's, and pays."""
@@ -80,7 +81,7 @@ class Stage:
         else:
             await until(lambda: self.has_status("paid"), "paid")
 
-    async def refund(self, refund_no: str, minor: int) -> dict[str, Any]:
+    async def refund(self, refund_no: str, minor: int) -> Refund:
         """The shop gives money back."""
         return await self.shop.refund(self.payment_id, refund_no, minor)
 

@@ -102,9 +102,10 @@ class World:
         centre = await assemble(from_env(self._settings))
         try:
             engine = centre.engine
-            app, self.shop.key = await admin.create_app(engine, "shop", "Tea and no coffee")
+            app, shop_key = await admin.create_app(engine, "shop", "Tea and no coffee")
             app = await admin.set_policies(engine, app, private_networks=[f"{HOST}/32"])
-            _, self.shop.secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
+            _, secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
+            self.shop.join(shop_key, secret)
             for channel in CHANNELS:
                 given = of_sandbox(self.home / "sandbox" / "sandbox.json", channel)
                 await admin.add_account(engine, f"{channel}-sandbox", channel, **given)
