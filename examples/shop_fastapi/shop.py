@@ -55,7 +55,7 @@ class Entry(Base):
     minor: Mapped[int]
 
 
-engine = create_async_engine(os.environ["SHOP_DATABASE_URL"])
+engine = create_async_engine(os.environ["SHOP_DATABASE_URL"], pool_pre_ping=True)
 begin = async_sessionmaker(engine, expire_on_commit=False).begin
 
 

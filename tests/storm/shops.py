@@ -35,7 +35,7 @@ Road = Literal["webhook", "queue", "watch"]  # how the shop hears; with the last
 
 FAST: Final = 40.0  # seconds of the world's time in one of ours
 AT_ONCE: Final = 12
-DEATHS: Final = 2  # of each kind
+DEATHS: Final = 2  # of each kind, and more when there are many buyers
 PEACE_STEPS_S: Final = (20.0,) * 10 + (600.0,) * 40
 FAULTS: Final = {"notify_lost": 0.1, "notify_duplicate": 0.1, "drop_after": 0.05, "http_500_after": 0.05}
 SCRIPTS: Final = ("pays",) * 6 + ("gets money back",) * 2 + ("leaves with the code", "leaves")
@@ -100,7 +100,7 @@ class Storm:
             group.create_task(self._others_die())
 
     async def _shop_dies(self, death: str) -> None:
-        for _ in range(DEATHS):
+        for _ in range(max(DEATHS, len(self.buyers) // 20)):
             await self.shop.dies(death)
             self.seen[f"died of a {death}"] += 1
 
