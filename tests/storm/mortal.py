@@ -25,7 +25,8 @@ from typing import Any, Final
 from oncepay.client import guards, queues
 
 LOOK_S: Final = 0.03
-PAUSE_S: Final = 0.1
+PAUSE_S: Final = 0.1  # between rounds of the watch
+CLAIM_S: Final = 1.5  # what a dead consumer held
 AFTER: Final = {  # deaths, and who dies of them: each has committed, and will answer when it returns
     "submission": (guards, "SubmissionGuard", "once"),
     "news": (guards, "Inbox", "take"),
@@ -57,13 +58,15 @@ def follow(sandbox_url: str) -> None:
 
 
 def make_mortal(deaths: Path) -> None:
-    """Have the guards look for their deaths; and the watch not rest for seconds that are minutes of the world."""
+    """Have the guards look for their deaths; and nobody wait for seconds that are minutes of the world."""
     for death, (room, name, method) in AFTER.items():
         file = deaths / death
         plain, awaited = getattr(room, name), getattr(room, f"Async{name}")
         setattr(plain, method, _dying(getattr(plain, method), file))
         setattr(awaited, method, _dying_async(getattr(awaited, method), file))
     guards.Watch.run.__defaults__ = guards.AsyncWatch.run.__defaults__ = (PAUSE_S,)
+    for consumer in (queues.Consumer, queues.AsyncConsumer):
+        consumer.__init__.__kwdefaults__["claim_s"] = CLAIM_S  # type: ignore[misc]
 
 
 def _dying(run: Callable[..., Any], death: Path) -> Callable[..., Any]:

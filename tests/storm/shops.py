@@ -100,14 +100,15 @@ class Storm:
             group.create_task(self._others_die())
 
     async def _shop_dies(self, death: str) -> None:
-        for _ in range(max(DEATHS, len(self.buyers) // 20)):
+        deaths = max(DEATHS, len(self.buyers) // 20)
+        for number in range(deaths):
+            await self._ordered(number / deaths)
             await self.shop.dies(death)
             self.seen[f"died of a {death}"] += 1
 
     async def _others_die(self) -> None:
         for share in (0.3, 0.6):
-            while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
-                await asyncio.sleep(0.01)
+            await self._ordered(share)
             await self.world.centre.kill()
             await self.world.start_centre()
             self.seen["the centre was killed"] += 1
@@ -115,6 +116,11 @@ class Storm:
                 await asyncio.to_thread(self.broker.kill9)
                 await asyncio.to_thread(self.broker.start)
                 self.seen["the broker was killed"] += 1
+
+    async def _ordered(self, share: float) -> None:
+        """Until so many of the buyers have an order."""
+        while len(self.ordered) < share * len(self.buyers):  # noqa: ASYNC110 - the load is the clock here
+            await asyncio.sleep(0.01)
 
     # -- a buyer -------------------------------------------------------------------------------------------------
 
