@@ -66,7 +66,8 @@ def make_mortal(deaths: Path) -> None:
         setattr(awaited, method, _dying_async(getattr(awaited, method), file))
     guards.Watch.run.__defaults__ = guards.AsyncWatch.run.__defaults__ = (PAUSE_S,)
     for consumer in (queues.Consumer, queues.AsyncConsumer):
-        consumer.__init__.__kwdefaults__["claim_s"] = CLAIM_S  # type: ignore[misc]
+        defaults: Any = consumer.__init__.__kwdefaults__
+        defaults["claim_s"] = CLAIM_S
 
 
 def _dying(run: Callable[..., Any], death: Path) -> Callable[..., Any]:
