@@ -27,9 +27,14 @@ def test_each_is_under_two_hundred_lines(shop: Path) -> None:
     assert sum(text.count("\n") for text in programs(shop)) < LINES_MAX
 
 
+def words(text: str) -> str:
+    """A program without its indentation, which is less in a quotation."""
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
 def test_the_guide_quotes_them() -> None:
     page = (ROOT / "docs" / "integrate" / "shops.md").read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    written = [text for shop in SHOPS for text in programs(shop)]
+    written = [words(text) for shop in SHOPS for text in programs(shop)]
     assert len(blocks) > 5
-    assert [block for block in blocks if not any(block in text for text in written)] == []
+    assert [block for block in blocks if not any(words(block) in text for text in written)] == []
