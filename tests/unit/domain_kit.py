@@ -173,12 +173,19 @@ class Story:
         """A notification; with ``call`` an answer to it."""
         answers = number if fields.get("call") else ""
         answers = fields.pop("answers", answers)
-        credential = fields.pop("credential", None)
+        credential, call_no = fields.pop("credential", None), fields.pop("call_no", 0)
         attempt = self.payment.attempt(number)
         channel = fields.pop("channel", attempt.channel if attempt else "wx")
         account = fields.pop("account", channel)
         evidence = self.evidence(fact, number, **fields)
-        heard = Hear(evidence=(evidence,), channel=channel, account=account, answers=answers, credential=credential)
+        heard = Hear(
+            evidence=(evidence,),
+            channel=channel,
+            account=account,
+            answers=answers,
+            call_no=call_no,
+            credential=credential,
+        )
         return self.take(heard)
 
     def evidence(self, fact: Fact, number: str = NO, **fields: Any) -> Evidence:

@@ -33,19 +33,28 @@ def hear(desk: Desk, heard: Hear) -> None:
     answered = desk.payment.attempt(heard.answers) if heard.answers else None
     if answered is not None and answered.until_ms and _is_answer(answered, heard):
         desk.set_attempt(answered, until_ms=0)
+    late = answered is not None and _is_of_earlier_call(answered, heard)
     spoken_of = [
         _hear_in(desk, evidence, heard) if evidence.direction is Direction.IN else _hear_out(desk, evidence, heard)
         for evidence in heard.evidence
     ]
     for number in dict.fromkeys(spoken_of):
         returned(desk, number, heard)  # only now: the message may name the very refund that accounts for it
-    if heard.credential is not None and heard.answers:
+    if heard.credential is not None and heard.answers and not late:
         _take_credential(desk, heard.answers, heard.credential)
 
 
 def _is_answer(attempt: Attempt, heard: Hear) -> bool:
     """Whether this is about the call in flight: the late answer of an earlier one does not bring it down."""
+    if _is_of_earlier_call(attempt, heard):
+        return False
     return all(evidence.call in {None, attempt.asked} for evidence in heard.evidence)
+
+
+def _is_of_earlier_call(attempt: Attempt, heard: Hear) -> bool:
+    """Whether the call was made again since: what an earlier one handed out may be void by now, where the channel makes
+    a new code each time."""
+    return 0 < heard.call_no < attempt.calls
 
 
 def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> str:
