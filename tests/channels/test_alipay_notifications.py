@@ -207,7 +207,7 @@ SIGNED = {**PAID, "sign_type": "RSA2", "sign": signature(string_to_sign(PAID))}
         (form(SIGNED | {"subject": "咖啡 A+B 100% "}), "the signature does not fit"),
         (form(SIGNED) + b"&sign=" + quote_plus(SIGNED["sign"]).encode(), "'sign' stands twice"),
         (form(SIGNED) + b"&total_amount=88.88", "'total_amount' stands twice"),
-        (form(SIGNED) + b"&total%5Famount=88.88", "'total_amount' stands twice"),
+        (form(SIGNED) + b"&total%5Famount=88.88", "a name is no plain word"),
         (form(SIGNED) + b"".join(b"&x%d=" % n for n in range(256)), "more than 256 fields"),
         (form(SIGNED) + b"&", "it is no form"),
         (form(SIGNED) + b"&x", "it is no form"),

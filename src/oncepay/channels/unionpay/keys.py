@@ -37,7 +37,7 @@ class Doubt(msgspec.Struct, frozen=True):
 
 def digest(fields: Mapping[str, str]) -> bytes:
     """What the RSA step signs: 64 hex digits."""
-    text = "&".join(f"{name}={fields[name]}" for name in sorted(fields) if name != SIGNATURE)
+    text = "&".join([f"{name}={value}" for name, value in sorted(fields.items()) if name != SIGNATURE])
     return sha256(text.encode()).hexdigest().encode()
 
 

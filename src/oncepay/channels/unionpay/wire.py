@@ -21,15 +21,12 @@ from oncepay.channels.texts import BEIJING, CNY
 from oncepay.domain.money import MINOR_MAX
 
 CODE_OF_CNY: Final = "156"  # ISO 4217, numeric
-FIELDS_MAX: Final = 256  # a notice has some thirty; to read thousands takes a stranger's form longer than to send it
 
 # Possessive throughout: a bracket that is never closed must not be tried in a thousand ways.
 _NAMED: Final = r"[A-Za-z][A-Za-z0-9_]*+"
 _SAID: Final = r"(?:[^&{\[]++|\{[^}]*+\}|\[[^\]]*+\])*+"
 _FIELD: Final = re.compile(rf"({_NAMED})=({_SAID})(?:&(?!\Z)|\Z)", re.ASCII)
-_NAME: Final = re.compile(_NAMED, re.ASCII)
 _VALUE: Final = re.compile(_SAID)
-_BROKEN_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NUMBER: Final = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
 _AMOUNT: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[0-9A-Z]{3}", re.ASCII)
@@ -72,19 +69,10 @@ def read_form(body: bytes) -> dict[str, str]:
     What is signed is ``k=v&k=v`` without any escape, so a field that swallows its neighbour (``a=1%26b=2``) has the
     same signature as the two of them. Only fields that would come out of that text again as they went in are taken.
     """
-    if body.count(b"&") >= FIELDS_MAX:
-        raise ValueError(f"more than {FIELDS_MAX} fields")
-    if _BROKEN_ESCAPE.search(body):
-        raise ValueError("a broken escape")
-    fields: dict[str, str] = {}
-    for pair in body.split(b"&"):
-        name, equals, value = pair.partition(b"=")
-        if not equals:
-            raise ValueError("a field without =")
-        named, said = decoded(name).decode(), decoded(value).decode()
-        if not _NAME.fullmatch(named) or not _VALUE.fullmatch(said):
-            raise ValueError(f"{named[:64]!r} is no field, or swallows others")
-        _add(fields, named, said)
+    fields = {name.decode(): value.decode() for name, value in decoded(body).items()}
+    for name, value in fields.items():
+        if ("&" in value or "{" in value or "[" in value) and not _VALUE.fullmatch(value):
+            raise ValueError(f"{name[:64]!r} swallows others")
     return fields
 
 
@@ -139,9 +127,8 @@ def read_time(text: str) -> datetime | None:
     """
     if not _TIME.fullmatch(text):
         return None
-    parts = [int(text[0:4]), *(int(text[at : at + 2]) for at in range(4, 14, 2))]
     try:
-        return datetime(*parts, tzinfo=BEIJING)  # type: ignore[arg-type,misc]
+        return datetime.fromisoformat(f"{text[:8]}T{text[8:]}").replace(tzinfo=BEIJING)
     except ValueError:
         return None
 
