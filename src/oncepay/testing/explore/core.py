@@ -1,0 +1,121 @@
+"""The real core, asked each question once: payments are numbered, and what ``decide`` and ``plan`` said is remembered.
+
+Two payments are one when all their times lie equally far from now: the core compares times and adds to them, so it
+cannot tell them apart. ``rev`` and ``version`` are checked at each change and then forgotten: no rule looks at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.domain.attempt import Attempt
+from oncepay.domain.change import Change, Input, Start, Step
+from oncepay.domain.decide import create, decide
+from oncepay.domain.errors import OncepayError
+from oncepay.domain.payment import Payment, Refund
+from oncepay.domain.plan import plan
+from oncepay.testing.explore.judge import wrong_change
+from oncepay.testing.explore.world import FAR_MS, NOW_MS, Small
+
+REFUSED: Final = -1  # in place of a payment's number: the core refuses to do that
+MS: Final = {
+    struct: tuple(name for name in struct.__struct_fields__ if name.endswith("_ms"))
+    for struct in (Payment, Attempt, Refund)
+}
+
+
+class Core:
+    """The payments of one world by number, and the functions between them."""
+
+    def __init__(self, small: Small) -> None:
+        self.policy = small.policy()
+        self.payments: list[Payment] = []
+        self.wrongs: dict[tuple[int, int], str] = {}  # (before, after) -> the promise that this change breaks
+        self._numbers: dict[Payment, int] = {}
+        self._decided: dict[tuple[int, Input], int] = {}
+        self._planned: dict[int, Step | None] = {}
+        self._later: dict[tuple[int, int], int] = {}
+
+    def create(self, payment: Payment, start: Start) -> int:
+        """The payment as it is first committed."""
+        return self._number(create(payment, start, self.policy, NOW_MS).payment)
+
+    def decide(self, pid: int, asked: Input) -> int:
+        """The payment after an input; ``pid`` itself when nothing changes, REFUSED when the core refuses."""
+        key = (pid, asked)
+        after = self._decided.get(key)
+        if after is None:
+            after = self._decided[key] = self._decide(pid, asked)
+        return after
+
+    def _decide(self, pid: int, asked: Input) -> int:
+        before = self.payments[pid]
+        change: Change | None = None
+        try:
+            change = decide(before, asked, self.policy, NOW_MS)
+        except OncepayError:
+            return REFUSED
+        except Exception as error:  # noqa: BLE001 the core must never raise anything else, whatever it hears
+            self.wrongs[pid, pid] = f"the core raised {type(error).__name__}: {error}"
+        if change is None:
+            return pid
+        after = self._number(change.payment)
+        if why := wrong_change(before, change):
+            self.wrongs[pid, after] = why
+        return after
+
+    def plan(self, pid: int) -> Step | None:
+        """The next step of a payment."""
+        try:
+            return self._planned[pid]
+        except KeyError:
+            step = self._planned[pid] = plan(self.payments[pid], self.policy, NOW_MS)
+            return step
+
+    def later(self, pid: int, ms: int) -> int:
+        """The payment when so much time has passed."""
+        if ms <= 0:
+            return pid
+        after = self._later.get((pid, ms))
+        if after is None:
+            after = self._later[pid, ms] = self._number(_moved_back(self.payments[pid], ms))
+        return after
+
+    def _number(self, payment: Payment) -> int:
+        payment = msgspec.structs.replace(payment, rev=1, version=0)
+        number = self._numbers.setdefault(payment, len(self.payments))
+        if number == len(self.payments):
+            self.payments.append(payment)
+        return number
+
+
+def _moved_back(payment: Payment, ms: int) -> Payment:
+    """All its times ``ms`` earlier, so that now is later; and what lies further back than any timetable reaches is
+    drawn together, which no comparison with a timetable can tell."""
+    moments = {moment - ms for moment in _moments(payment)}
+    to, last, shift = {0: 0}, NOW_MS, 0
+    for moment in sorted((m for m in moments if m <= NOW_MS), reverse=True):
+        shift += max(last - moment - FAR_MS, 0)
+        to[moment + ms] = moment + shift
+        last = moment
+    to |= {moment + ms: moment for moment in moments if moment > NOW_MS}
+    return msgspec.structs.replace(
+        _timed(payment, to),
+        attempts=tuple(_timed(attempt, to) for attempt in payment.attempts),
+        refunds=tuple(_timed(refund, to) for refund in payment.refunds),
+    )
+
+
+def _moments(payment: Payment) -> Iterator[int]:
+    for struct in (payment, *payment.attempts, *payment.refunds):
+        for name in MS[type(struct)]:
+            if moment := getattr(struct, name):
+                yield moment
+
+
+def _timed(struct: Any, to: dict[int, int]) -> Any:
+    times = {name: to[was] for name in MS[type(struct)] if (was := getattr(struct, name))}
+    return msgspec.structs.replace(struct, **times)

@@ -1,0 +1,120 @@
+"""The promises, judged by the channel's books and by what the app is told; never by what the core thinks of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from oncepay.domain.attempt import Attempt
+from oncepay.domain.capabilities import Capabilities, Policy
+from oncepay.domain.change import Change
+from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus
+from oncepay.domain.snapshot import snapshot
+from oncepay.testing.explore.story import name_of
+from oncepay.testing.explore.world import NOW_MS, Books, Rest
+
+GRAPH: Final = {  # the published one: where a payment may go
+    PaymentStatus.OPEN: {PaymentStatus.OPEN, PaymentStatus.PAID, PaymentStatus.CLOSED},
+    PaymentStatus.CLOSED: {PaymentStatus.CLOSED, PaymentStatus.OPEN, PaymentStatus.PAID},
+    PaymentStatus.PAID: {PaymentStatus.PAID},
+}
+CALLS_MAX: Final = 40  # from any state to its end, when nothing more goes wrong
+
+
+def wrong_change(before: Payment, change: Change) -> str:
+    """What is wrong with a change, "" if nothing: the guard goes up by one, the version too just when the app can see
+    a difference, that one event tells it, and the status goes only along the published graph."""
+    after = change.payment
+    was, now = snapshot(before), snapshot(after)
+    seen = {**was, "version": 0} != {**now, "version": 0}
+    if (change.rev, after.rev) != (before.rev, before.rev + 1):
+        return "a change does not raise the guard by one"
+    if after.version != before.version + seen:
+        return f"the app sees {'a' if seen else 'no'} difference and the version went up by {after.version - before.version}"
+    if (change.event is not None) is not seen:
+        return f"the app {'is not' if seen else 'is'} told of {'a' if seen else 'no'} difference"
+    if change.event is not None and (change.event.snapshot != now or change.event.version != after.version):
+        return "the event tells another story than the payment"
+    if after.status not in GRAPH[before.status]:
+        return f"the payment went from {before.status} to {after.status}"
+    return ""
+
+
+def wrong(payment: Payment, books: Books, policy: Policy, unclosable: Unclosable) -> str:
+    """The promise that a state breaks, "" if none."""
+    if payment.status is PaymentStatus.PAID:
+        paying = payment.attempt(payment.paid_by)
+        if books.order(payment.paid_by) != "paid" or paying is None:
+            return "The payment is paid, and by the channel's books nobody paid it"
+        if paying.minor != payment.minor:
+            return f"The payment is paid by {paying.minor}, and {payment.minor} is owed"
+    return _too_much_back(payment, books) or _payable_twice(payment, books, policy, unclosable)
+
+
+def _too_much_back(payment: Payment, books: Books) -> str:
+    for refund in payment.refunds:
+        tries = [a.no for a in payment.attempts if a.refund_no == refund.refund_no]
+        back = [minor for number, _, minor, how in books.backs if number in tries and how != "closed"]
+        if len(back) > 1:
+            return f"{sum(back)} went back for {name_of(payment, tries[0], tried=False)} of {refund.minor}"
+    for number in {of for _, of, _, _ in books.backs}:
+        back = [minor for _, of, minor, how in books.backs if of == number and how != "closed"]
+        came = paid_minor(payment, books, number)
+        if sum(back) > came:
+            return f"{sum(back)} went back, and {came} was paid by {name_of(payment, number)}"
+    return ""
+
+
+def _payable_twice(payment: Payment, books: Books, policy: Policy, unclosable: Unclosable) -> str:
+    live = [name_of(payment, a.no) for a in payable(payment, books, policy)]
+    if live and payment.status is PaymentStatus.CLOSED:
+        return f"The shop was told that the payment is closed, and {live[0]} can still be paid"
+    if len(live) > 1 and unclosable == "wait":
+        return f"{' and '.join(live)} can both be paid, and the shop's policy is to wait"
+    return ""
+
+
+def payable(payment: Payment, books: Books, policy: Policy) -> Iterator[Attempt]:
+    """Attempts of which somebody holds the credential, and for which the channel would take money."""
+    for attempt in payment.attempts:
+        if attempt.incoming and attempt.shown_ms:
+            state = order_of(attempt, books, policy[attempt.channel])
+            if state == "unpaid" or (state == "absent" and opens(attempt, policy[attempt.channel])):
+                yield attempt
+
+
+def opens(attempt: Attempt, capabilities: Capabilities) -> bool:
+    """Whether a page that was shown can still be opened: the channel may learn of it a little after its time."""
+    late_ms = capabilities.absent_margin_ms if capabilities.closes else 0
+    return not capabilities.by_call(attempt.method) and attempt.expires_ms + late_ms > NOW_MS
+
+
+def order_of(attempt: Attempt, books: Books, capabilities: Capabilities) -> str:
+    """absent, unpaid, paid, closed: where nothing can be closed, what is unpaid ends with its time."""
+    state = books.order(attempt.no)
+    if state == "unpaid" and not capabilities.closes and attempt.expires_ms <= NOW_MS:
+        return "closed"
+    return state
+
+
+def paid_minor(payment: Payment, books: Books, number: str) -> int:
+    """Minor units that came by an attempt."""
+    attempt = payment.attempt(number)
+    return attempt.minor if attempt is not None and books.order(number) == "paid" else 0
+
+
+def ended(payment: Payment, rest: Rest) -> bool:
+    """Nothing is under way, everything is known, and what is kept is what should be."""
+    if rest.flights or rest.told or rest.reader or any(not a.settled for a in payment.attempts):
+        return False
+    if payment.status is PaymentStatus.OPEN or any(r.status is RefundStatus.OPEN for r in payment.refunds):
+        return False
+    owed = 0
+    if payment.status is PaymentStatus.PAID:
+        refunds = (r for r in payment.refunds if r.of == payment.paid_by and r.status is RefundStatus.DONE)
+        owed = payment.minor - sum(refund.minor for refund in refunds)
+    for number, _ in rest.books.orders:
+        back = sum(minor for _, of, minor, how in rest.books.backs if of == number and how != "closed")
+        if paid_minor(payment, rest.books, number) - back != (owed if number == payment.paid_by else 0):
+            return False
+    return True
