@@ -5,6 +5,7 @@ refusal     it refuses: an order that it does not know, or a refund, also one th
 turned away it refuses for want of balance, which says nothing of the refund
 lag         a query answers as if the last thing had not happened yet
 undone      a refund that it took on does not go out after all
+unclosed    it says that it has closed an order, and has not (only where its word is not final)
 ==========  ======================================================================================================
 """
 
@@ -38,7 +39,7 @@ def serve(call: Call, attempt: Attempt, books: Books, capabilities: Capabilities
         case Call.QUERY:
             yield from _query(attempt, books, capabilities)
         case Call.CLOSE:
-            yield _close(attempt, books, capabilities)
+            yield from _close(attempt, books, capabilities)
         case Call.REFUND:
             yield from _refund(attempt, books)
         case _:
@@ -65,13 +66,17 @@ def _query(attempt: Attempt, books: Books, capabilities: Capabilities) -> Iterat
         yield Taken(books, said(no, Fact.PENDING if state == "paid" else Fact.ABSENT, Call.QUERY), "lag")
 
 
-def _close(attempt: Attempt, books: Books, capabilities: Capabilities) -> Taken:
+def _close(attempt: Attempt, books: Books, capabilities: Capabilities) -> Iterator[Taken]:
     no, state = attempt.no, order_of(attempt, books, capabilities)
     if state == "paid":
-        return Taken(books, said(no, Fact.SILENT, Call.CLOSE))
-    if state == "absent":
-        return Taken(books, said(no, Fact.ABSENT, Call.CLOSE))
-    return Taken(books.put(no, "closed"), said(no, Fact.OVER, Call.CLOSE))
+        yield Taken(books, said(no, Fact.SILENT, Call.CLOSE))
+    elif state == "absent":
+        yield Taken(books, said(no, Fact.ABSENT, Call.CLOSE))
+    else:
+        over = said(no, Fact.OVER, Call.CLOSE)
+        yield Taken(books.put(no, "closed"), over)
+        if not capabilities.close_final:
+            yield Taken(books, over, "unclosed")
 
 
 def _refund(attempt: Attempt, books: Books) -> Iterator[Taken]:
@@ -145,5 +150,3 @@ def moved(number: str, road: Road, minor: int, call: Call | None = None, of: str
         of=of,
         trade_no="" if of else number,
     )
-
-

@@ -7,11 +7,12 @@ cannot tell them apart. ``rev`` and ``version`` are checked at each change and t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from oncepay.domain.attempt import Attempt
+from oncepay.domain.capabilities import DAY
 from oncepay.domain.change import Change, Input, Start, Step
 from oncepay.domain.decide import create, decide
 from oncepay.domain.errors import OncepayError
@@ -20,8 +21,10 @@ from oncepay.domain.plan import plan
 from oncepay.testing.explore.judge import wrong_change
 from oncepay.testing.explore.world import FAR_MS, NOW_MS, Small
 
+WAIT_MAX_MS: Final = 400 * DAY  # until the next step, however often it was made in vain
 REFUSED: Final = -1  # in place of a payment's number: the core refuses to do that
-MS: Final = {
+T = TypeVar("T", Payment, Attempt, Refund)
+MS: Final[dict[type, tuple[str, ...]]] = {
     struct: tuple(name for name in struct.__struct_fields__ if name.endswith("_ms"))
     for struct in (Payment, Attempt, Refund)
 }
@@ -59,7 +62,7 @@ class Core:
         except OncepayError:
             return REFUSED
         except Exception as error:  # noqa: BLE001 the core must never raise anything else, whatever it hears
-            self.wrongs[pid, pid] = f"the core raised {type(error).__name__}: {error}"
+            self.wrongs[pid, pid] = f"The core raised {type(error).__name__}: {error}"
         if change is None:
             return pid
         after = self._number(change.payment)
@@ -73,6 +76,10 @@ class Core:
             return self._planned[pid]
         except KeyError:
             step = self._planned[pid] = plan(self.payments[pid], self.policy, NOW_MS)
+            if step is not None and step.at_ms > NOW_MS + WAIT_MAX_MS:
+                self.wrongs[pid, pid] = (
+                    f"Nothing is done for {(step.at_ms - NOW_MS) // DAY} days, though it is not over"
+                )
             return step
 
     def later(self, pid: int, ms: int) -> int:
@@ -102,11 +109,9 @@ def _moved_back(payment: Payment, ms: int) -> Payment:
         to[moment + ms] = moment + shift
         last = moment
     to |= {moment + ms: moment for moment in moments if moment > NOW_MS}
-    return msgspec.structs.replace(
-        _timed(payment, to),
-        attempts=tuple(_timed(attempt, to) for attempt in payment.attempts),
-        refunds=tuple(_timed(refund, to) for refund in payment.refunds),
-    )
+    attempts = tuple(_timed(attempt, to) for attempt in payment.attempts)
+    refunds = tuple(_timed(refund, to) for refund in payment.refunds)
+    return _timed(msgspec.structs.replace(payment, attempts=attempts, refunds=refunds), to)
 
 
 def _moments(payment: Payment) -> Iterator[int]:
@@ -116,6 +121,6 @@ def _moments(payment: Payment) -> Iterator[int]:
                 yield moment
 
 
-def _timed(struct: Any, to: dict[int, int]) -> Any:
+def _timed(struct: T, to: dict[int, int]) -> T:
     times = {name: to[was] for name in MS[type(struct)] if (was := getattr(struct, name))}
     return msgspec.structs.replace(struct, **times)

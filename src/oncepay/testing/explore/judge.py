@@ -8,7 +8,7 @@ from typing import Final
 from oncepay.domain.attempt import Attempt
 from oncepay.domain.capabilities import Capabilities, Policy
 from oncepay.domain.change import Change
-from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus
+from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus, Unclosable
 from oncepay.domain.snapshot import snapshot
 from oncepay.testing.explore.story import name_of
 from oncepay.testing.explore.world import NOW_MS, Books, Rest
@@ -27,16 +27,16 @@ def wrong_change(before: Payment, change: Change) -> str:
     after = change.payment
     was, now = snapshot(before), snapshot(after)
     seen = {**was, "version": 0} != {**now, "version": 0}
+    by = after.version - before.version
     if (change.rev, after.rev) != (before.rev, before.rev + 1):
-        return "a change does not raise the guard by one"
-    if after.version != before.version + seen:
-        return f"the app sees {'a' if seen else 'no'} difference and the version went up by {after.version - before.version}"
-    if (change.event is not None) is not seen:
-        return f"the app {'is not' if seen else 'is'} told of {'a' if seen else 'no'} difference"
+        return "A change does not raise the guard by one"
+    if by != seen or (change.event is not None) is not seen:
+        what = "The app is told of nothing new" if not seen else "The app can see a difference that no event tells"
+        return f"{what}, and the version went up by {by}"
     if change.event is not None and (change.event.snapshot != now or change.event.version != after.version):
-        return "the event tells another story than the payment"
+        return "The event tells another story than the payment"
     if after.status not in GRAPH[before.status]:
-        return f"the payment went from {before.status} to {after.status}"
+        return f"The payment went from {before.status} to {after.status}"
     return ""
 
 
@@ -56,7 +56,7 @@ def _too_much_back(payment: Payment, books: Books) -> str:
         tries = [a.no for a in payment.attempts if a.refund_no == refund.refund_no]
         back = [minor for number, _, minor, how in books.backs if number in tries and how != "closed"]
         if len(back) > 1:
-            return f"{sum(back)} went back for {name_of(payment, tries[0], tried=False)} of {refund.minor}"
+            return f"{sum(back)} went back for {name_of(payment, tries[0], tried=False)}"
     for number in {of for _, of, _, _ in books.backs}:
         back = [minor for _, of, minor, how in books.backs if of == number and how != "closed"]
         came = paid_minor(payment, books, number)
@@ -70,7 +70,7 @@ def _payable_twice(payment: Payment, books: Books, policy: Policy, unclosable: U
     if live and payment.status is PaymentStatus.CLOSED:
         return f"The shop was told that the payment is closed, and {live[0]} can still be paid"
     if len(live) > 1 and unclosable == "wait":
-        return f"{' and '.join(live)} can both be paid, and the shop's policy is to wait"
+        return f"{live[0].capitalize()} and {' and '.join(live[1:])} can both be paid, and the shop's policy is to wait"
     return ""
 
 

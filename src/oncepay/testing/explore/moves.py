@@ -12,7 +12,7 @@ slow               it stands still after it planned a step, before it commits th
 read               it stands still after it has read the payment for one of the app's wishes
 outage             nobody works for a day
 liar               a notification with a valid signature says that another amount was paid
-news               (not spent) the channel also notifies of refunds
+news               (not spent) the channel also notifies of refunds that it has carried out
 statement          (not spent) the day's statement tells of money that nobody has heard of
 start 2, start 3   the app wants the second, the third attempt
 others             the app or a person wants what the word says
@@ -50,6 +50,7 @@ from oncepay.domain.payment import Payment
 from oncepay.testing.explore.channel import moved, said, serve
 from oncepay.testing.explore.core import REFUSED, Core
 from oncepay.testing.explore.judge import opens, order_of
+from oncepay.testing.explore.story import ARRIVES, COMMITS, REACHES
 from oncepay.testing.explore.world import CHANNELS, NOW_MS, Flight, Reader, Rest, Small, less, replace
 
 Move = tuple[str, str, int, Rest, bool]  # in words, the number it is about, payment and rest after it, free or spent
@@ -69,12 +70,13 @@ VERBS: Final = {
     "person closes": (Verb.CLOSE, "A person has the channel close {}"),
     "person retries": (Verb.RETRY, "A person has {} tried again"),
 }
+PAYING: Final = frozenset({"payer", "late payer", "liar"})
 CALLS: Final = {
-    Call.PREPAY: "asking the channel for the code of {}",
-    Call.QUERY: "asking the channel how {} stands",
-    Call.CLOSE: "telling the channel to close {}",
-    Call.REFUND: "telling the channel to carry out {}",
-    Call.QUERY_REFUND: "asking the channel how {} stands",
+    Call.PREPAY: "the request for the code of {}",
+    Call.QUERY: "the question how {} stands",
+    Call.CLOSE: "the order to close {}",
+    Call.REFUND: "the order to carry out {}",
+    Call.QUERY_REFUND: "the question how {} stands",
 }
 SAYS: Final = {
     Fact.ABSENT: "it knows no such number",
@@ -83,6 +85,18 @@ SAYS: Final = {
     Fact.OVER: "it is over",
     Fact.MOVED: "the money has moved",
 }
+TAKES: Final = {
+    "": "",
+    "refusal": ", which refuses",
+    "turned away": ", which has no balance for it",
+    "lag": ", which answers as if the last thing had not happened yet",
+    "undone": ", which gives it up",
+    "unclosed": ", which says so and does not do it",
+}
+
+
+class Forgotten(Exception):
+    """The payment has lost the row of a number that the channel was called for."""
 
 
 class Moves:
@@ -113,40 +127,41 @@ class Moves:
                 yield from self._person(payment, pid, rest, word)
             elif word in {"start 2", "start 3"}:
                 yield from self._start(payment, pid, rest, word)
+            elif word == "news":
+                yield from self._carried_out(pid, rest)
 
     # -- calls -------------------------------------------------------------------------------------------------
 
     def _in_flight(self, pid: int, rest: Rest, flight: Flight) -> Iterator[Move]:
         may, no, doing = rest.may, flight.number, CALLS[flight.call]
+        late = " late" if flight.stray else ""
         attempt = self._attempt(pid, no)
         others = tuple(other for other in rest.flights if other is not flight)
         if flight.answer is None:
             for taken in serve(flight.call, attempt, rest.books, self.policy[attempt.channel]):
                 if taken.spent and taken.spent not in may:
                     continue
-                told = rest.told
-                if "news" in may and flight.call is Call.REFUND and taken.books is not rest.books:
-                    told = tuple(sorted({*told, no}))
                 back = Flight(flight.call, no, taken.answer, flight.stray)
-                words = f"{_STRAY if flight.stray else ''}{doing}: the channel {_how(taken.spent)}"
-                after = replace(rest, books=taken.books, told=told, flights=_with(others, back))
+                words = f"{doing}{REACHES}{late}{TAKES[taken.spent]}"
+                after = replace(rest, books=taken.books, flights=_with(others, back))
                 yield self._spent(words, no, pid, after, taken.spent)
         else:
             heard, left = self._hear(pid, replace(rest, flights=others), flight.answer, flight)
-            yield f"{doing}: the answer arrives, {SAYS[flight.answer.fact]}", no, heard, left, True
+            yield f"the answer to {doing}{ARRIVES}{late}: {SAYS[flight.answer.fact]}", no, heard, left, True
         if "lost" in may:
-            what = "the call" if flight.answer is None else "the answer"
+            what = doing if flight.answer is None else f"the answer to {doing}"
             silent = said(no, Fact.SILENT, flight.call, of=attempt.of)
             waited, after = (pid, rest) if flight.stray else self._later(pid, rest, self._until_ms(attempt) - NOW_MS)
             heard, left = self._hear(waited, replace(after, flights=others), silent, flight)
-            yield self._spent(f"{doing}: {what} is lost, and nobody answers", no, heard, left, "lost")
+            yield self._spent(f"{what} is lost", no, heard, left, "lost")
         if not flight.stray:
             if "crash" in may:
-                yield self._spent(f"{doing}: the process dies", no, pid, replace(rest, flights=others), "crash")
+                dead = replace(rest, flights=others)
+                yield self._spent(f"the process that waits for {doing} dies", no, pid, dead, "crash")
             if "stall" in may:
                 stray = Flight(flight.call, no, flight.answer, stray=True)
                 after = replace(rest, flights=_with(others, stray))
-                yield self._spent(f"{doing}: the process stands still", no, pid, after, "stall")
+                yield self._spent(f"the process that waits for {doing} stands still", no, pid, after, "stall")
 
     def _on_time(self, pid: int, rest: Rest) -> Iterator[Move]:
         step = self.core.plan(pid)
@@ -163,7 +178,7 @@ class Moves:
             after, left = self._decided(due, waiting, begin)
             if after not in {REFUSED, due}:
                 flight = Flight(Call(step.kind.value), step.number)
-                words = f"The centre commits to {CALLS[flight.call]}"
+                words = COMMITS + CALLS[flight.call]
                 yield words, step.number, after, replace(left, flights=_with(left.flights, flight)), True
             if "slow" in rest.may and rest.reader is None:
                 reader = replace(waiting, reader=Reader(due, begin))
@@ -214,6 +229,13 @@ class Moves:
             if "lost" in rest.may:
                 yield self._spent("The channel's notification of {} is lost", no, pid, left, "lost")
 
+    def _carried_out(self, pid: int, rest: Rest) -> Iterator[Move]:
+        for no, of, minor, how in rest.books.backs:
+            if how == "accepted":
+                told = tuple(sorted((*rest.told, no)))
+                done = replace(rest, books=rest.books.put_back(no, of, minor, "done"), told=told)
+                yield "The channel carries out {}", no, pid, done, False
+
     def _statement(self, pid: int, rest: Rest) -> Iterator[Move]:
         for no, state in rest.books.orders:
             attempt = self._attempt(pid, no)
@@ -222,8 +244,9 @@ class Moves:
                 yield "The day's statement says that {} was paid", no, *self._hear(pid, rest, news, None), True
 
     def _payers(self, payment: Payment, pid: int, rest: Rest) -> Iterator[Move]:
+        may = frozenset(rest.may)
         for a in payment.attempts:
-            if a.direction is Direction.OUT:
+            if a.direction is Direction.OUT or (a.shown_ms and may.isdisjoint(PAYING)):
                 continue
             capabilities, no = self.policy[a.channel], a.no
             if not a.shown_ms:
@@ -231,12 +254,11 @@ class Moves:
                     yield from self._page(pid, rest, a)
                 continue
             state = order_of(a, rest.books, capabilities)
-            paid = replace(rest, books=rest.books.put(no, "paid"), told=tuple(sorted((*rest.told, no))))
             if state == "unpaid" and "payer" in rest.may:
-                yield self._spent("A payer pays {}", no, pid, paid, "payer")
+                yield self._spent("A payer pays {}", no, pid, _paid(rest, no), "payer")
             if state == "closed" and "late payer" in rest.may:
                 words = "The channel takes a payer's money for {}, though it had closed it"
-                yield self._spent(words, no, pid, paid, "late payer")
+                yield self._spent(words, no, pid, _paid(rest, no), "late payer")
             if state == "absent" and "payer" in rest.may and opens(a, capabilities):
                 yield "A payer opens {}", no, pid, replace(rest, books=rest.books.put(no, "unpaid")), False
             if "liar" in rest.may:
@@ -302,7 +324,8 @@ class Moves:
 
     def _attempt(self, pid: int, number: str) -> Attempt:
         attempt = self.core.payments[pid].attempt(number)
-        assert attempt is not None, number
+        if attempt is None:
+            raise Forgotten(number)
         return attempt
 
     def _spent(self, words: str, number: str, pid: int, rest: Rest, word: str) -> Move:
@@ -351,24 +374,16 @@ def start(small: Small, index: int, *, force: bool = False) -> Start:
     channel = CHANNELS[index]
     capabilities = small.policy()[channel]
     until_ms = NOW_MS + capabilities.call_deadline_ms if capabilities.by_call("m") else 0
-    return Start(
-        channel=channel, method="m", account="acc", same=f"same{index}", force=force, call_until_ms=until_ms
-    )
+    return Start(channel=channel, method="m", account="acc", same=f"same{index}", force=force, call_until_ms=until_ms)
 
 
-_STRAY: Final = "Late, "
-
-
-def _how(spent: str) -> str:
-    return {
-        "": "takes it",
-        "refusal": "refuses",
-        "turned away": "has no balance for it",
-        "lag": "answers as if the last thing had not happened",
-        "undone": "gives it up",
-    }[spent]
+def _paid(rest: Rest, number: str) -> Rest:
+    """Paid, and a notification of it is on its way."""
+    return replace(rest, books=rest.books.put(number, "paid"), told=tuple(sorted((*rest.told, number))))
 
 
 def _with(flights: tuple[Flight, ...], flight: Flight) -> tuple[Flight, ...]:
     """Who is on the way, in an order of their own: it makes no difference who set out first."""
+    if not flights:
+        return (flight,)
     return tuple(sorted((*flights, flight), key=lambda f: (f.number, f.call, f.stray, repr(f.answer))))

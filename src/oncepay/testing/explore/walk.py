@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from array import array
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import msgspec
 
@@ -13,13 +15,15 @@ from oncepay.domain.capabilities import MIN
 from oncepay.domain.payment import Payment
 from oncepay.testing.explore.core import REFUSED, Core
 from oncepay.testing.explore.judge import CALLS_MAX, ended, wrong
-from oncepay.testing.explore.moves import Moves, start
-from oncepay.testing.explore.story import news, sentence
+from oncepay.testing.explore.moves import Forgotten, Moves, start
+from oncepay.testing.explore.story import Line, line, told
 from oncepay.testing.explore.world import NOW_MS, OWED, Books, Flight, Rest, Small
 
 BITS = 24  # a state is one number: the payment's above, the rest's in these bits
 MASK = (1 << BITS) - 1
 NOWHERE = 0xFFFF_FFFF
+CALM_MAX = 60  # moves of a story that goes on and on
+FORGOTTEN = "The centre has forgotten a number that it called the channel for"
 
 
 class Failure(Exception):
@@ -50,18 +54,24 @@ def explore(small: Small, say: Callable[[str], None] = lambda _: None) -> Found:
     """Walk every state. Raises Failure with the shortest story when a promise is broken in one, or when one can never
     end right, or does not by itself."""
     started = time.perf_counter()
-    walk = Walk(small)
-    walk.run(say)
-    walk.check_ends()
-    return Found(
-        states=len(walk.keys),
-        transitions=len(walk.edges),
-        depth=walk.depth,
-        ends=walk.ends.count(1),
-        calls=walk.check_calm(),
-        payments=len(walk.core.payments),
-        seconds=round(time.perf_counter() - started, 1),
-    )
+    collects = gc.isenabled()
+    gc.disable()  # nothing that a walk keeps ever goes, and looking through it again and again takes half of the time
+    try:
+        walk = Walk(small)
+        walk.run(say)
+        walk.check_ends()
+        return Found(
+            states=len(walk.keys),
+            transitions=len(walk.edges),
+            depth=walk.depth,
+            ends=walk.ends.count(1),
+            calls=walk.check_calm(),
+            payments=len(walk.core.payments),
+            seconds=round(time.perf_counter() - started, 1),
+        )
+    finally:
+        if collects:
+            gc.enable()
 
 
 class Walk:
@@ -108,13 +118,16 @@ class Walk:
             raise Failure(why, self.story(index))
         self.ends.append(ended(payment, rest))
         calm = NOWHERE
-        for _, _, after, left, free in self.moves.all(pid, rest):
-            to = self._state(after, left, index)
-            self.edges.append(to)
-            if free and calm == NOWHERE:
-                calm = to
-            if wrongs and (why := wrongs.get((pid, after), "") or wrongs.get((pid, pid), "")):
-                raise Failure(why, self.story(index))
+        try:
+            for _, _, after, left, free in self.moves.all(pid, rest):
+                to = self._state(after, left, index)
+                self.edges.append(to)
+                if free and calm == NOWHERE:
+                    calm = to
+                if wrongs and (why := wrongs.get((pid, after), "") or wrongs.get((pid, pid), "")):
+                    raise Failure(why, [*self.story(index), *told(self._lines([index, to]))])
+        except Forgotten:
+            raise Failure(FORGOTTEN, self.story(index)) from None
         self.calm.append(calm)
         self.edges_end.append(len(self.edges))
 
@@ -140,9 +153,9 @@ class Walk:
 
     def check_ends(self) -> None:
         """From every state a right end can be reached: by going back from the ends, until nothing new is found."""
-        can, more = bytearray(self.ends), True
+        can, more = bytearray(self.ends), 1
         while more:
-            more = False
+            more = 0
             for index in range(len(can) - 1, -1, -1):
                 if can[index]:
                     continue
@@ -185,26 +198,25 @@ class Walk:
         path = [index]
         while self.came[path[-1]] != NOWHERE:
             path.append(self.came[path[-1]])
-        return [_FIRST[self.small.ways[0]], *self._lines(path[::-1])]
+        return [_FIRST[self.small.ways[0]], *told(self._lines(path[::-1]))]
 
     def calm_story(self, index: int) -> list[str]:
-        """How it goes on from there by itself, until it repeats or stands still; at most a dozen lines."""
-        path = [index]
-        while len(path) < 13 and (to := self.calm[path[-1]]) != NOWHERE and to not in path:
+        """How it goes on from there by itself, until it repeats or stands still."""
+        path, seen = [index], {index}
+        while len(path) < CALM_MAX and (to := self.calm[path[-1]]) != NOWHERE and to not in seen:
             path.append(to)
-        closing = "and so on" if len(path) == 13 or self.calm[path[-1]] != NOWHERE else "and nothing more happens"
-        return [*self._lines(path), closing]
+            seen.add(to)
+        closing = "nothing more happens" if self.calm[path[-1]] == NOWHERE else "and so on"
+        return [*told(self._lines(path)), closing]
 
-    def _lines(self, path: list[int]) -> Iterator[str]:
-        for index, to in zip(path, path[1:], strict=False):
+    def _lines(self, path: list[int]) -> Iterator[Line]:
+        for index, to in pairwise(path):
             pid, rest = self.at(index)
             after, left = self.at(to)
-            words, number = next(
-                (w, n) for w, n, p, r, _ in self.moves.all(pid, rest) if p == after and r == left
-            )
-            was, now = self.core.payments[pid], self.core.payments[after]
-            new = "; ".join(news((was, rest.books), (now, left.books)))
-            yield sentence(words, now, number) + (f" Now {new}." if new else "")
+            moves = self.moves.all(pid, rest)
+            words, number = next((w, n) for w, n, p, r, _ in moves if p == after and r == left)
+            payments = self.core.payments
+            yield line(words, number, (payments[pid], rest.books), (payments[after], left.books))
 
 
 _FIRST = {
