@@ -75,8 +75,8 @@ def _again(a: Attempt, capabilities: Capabilities) -> Iterator[Step]:
     answered."""
     if not a.shown_ms:
         return
-    unanswered = a.fact is Fact.SILENT and a.asked is Call.QUERY and a.asked_ms > a.settled_ms
-    once = a.reason is Reason.CLOSED and not unanswered
+    asked = a.asked is Call.QUERY and a.asked_ms > a.settled_ms
+    once = a.reason is Reason.CLOSED and not (asked and _unanswered(a))
     offsets = capabilities.again_closed_at_ms if once else capabilities.again_at_ms
     at_ms = _next(offsets, a.settled_ms, a.asked_ms)
     if at_ms:
@@ -88,9 +88,14 @@ def _doubted(payment: Payment, a: Attempt, capabilities: Capabilities) -> Iterat
     refused = (out.settled_ms for out in outgoing(payment, of=a.no) if out.reason is Reason.REFUSED)
     at_ms = refused_ms = max(refused, default=0)
     if a.asked is Call.QUERY and a.asked_ms >= refused_ms:
-        at_ms = _next(capabilities.again_at_ms, refused_ms, a.asked_ms) if a.fact is Fact.SILENT else 0
+        at_ms = _next(capabilities.again_at_ms, refused_ms, a.asked_ms) if _unanswered(a) else 0
     if at_ms:
         yield Step(kind=StepKind.QUERY, at_ms=max(at_ms, a.until_ms), number=a.no, why="a refund of it was refused")
+
+
+def _unanswered(a: Attempt) -> bool:
+    """Nothing came back on the last call, or nobody was there any more to hear it."""
+    return a.fact is Fact.SILENT or a.until_ms > 0
 
 
 def _follow(a: Attempt, capabilities: Capabilities, end: int, now_ms: int) -> Iterator[Step]:

@@ -1,5 +1,6 @@
 """``python -m oncepay.testing.explore [--all] [--jobs N] [world ...]``: walk worlds, print what was seen, and the
-stories of what went wrong. Exits with 1 when a promise does not hold."""
+stories of what went wrong. Exits with 1 when a promise does not hold. ``--planted [rule ...]``: take rules of the core
+out, and see that it is noticed; exits with 1 when one is not."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
+from oncepay.testing.explore.planted import PLANTED, without
 from oncepay.testing.explore.walk import Failure, Found, explore
 from oncepay.testing.explore.worlds import QUICK, WORLDS
 
@@ -24,16 +26,38 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every world there is")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time, about 2 GB each (1)")
     parser.add_argument("--list", action="store_true", help="the names, and what may happen in each world")
+    parser.add_argument("--planted", action="store_true", help="take rules out instead: which, by name (all)")
     asked = parser.parse_args()
-    unknown = [name for name in asked.worlds if name not in WORLDS]
+    known = PLANTED if asked.planted else WORLDS
+    unknown = [name for name in asked.worlds if name not in known]
     if unknown:
-        parser.error(f"there is no world {unknown[0]!r}; --list names them")
+        parser.error(f"there is no {unknown[0]!r}, only: {'; '.join(known)}")
+    if asked.planted:
+        return 1 if _plant(asked.worlds) else 0
     if asked.list:
         for name, small in WORLDS.items():
             sys.stdout.write(f"{name:44} {', '.join(small.ways)}: {', '.join(small.may)}\n")
         return 0
     names = list(WORLDS) if asked.all else asked.worlds or list(QUICK)
     return 1 if _walk_all(names, asked.jobs) else 0
+
+
+def _plant(names: list[str]) -> int:
+    """Take rules out, and say what shows it; the whole story of those that are named. How many do not show."""
+    missed = 0
+    for name in names or PLANTED:
+        rule = PLANTED[name]
+        try:
+            with without(rule):
+                explore(rule.small)
+        except Failure as failure:
+            sys.stdout.write(f"{name:22} {failure.why}\n")
+            if names:
+                sys.stdout.write(f"\nWithout its rule, {rule.lost}.\n{failure}\n\n")
+        else:
+            missed += 1
+            sys.stdout.write(f"{name:22} NOT NOTICED\n")
+    return missed
 
 
 def _walk_all(names: list[str], jobs: int) -> int:

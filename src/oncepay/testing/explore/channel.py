@@ -5,6 +5,7 @@ refusal     it refuses: an order that it does not know, or a refund, also one th
 turned away it refuses for want of balance, which says nothing of the refund
 lag         a query answers as if the last thing had not happened yet
 undone      a refund that it took on does not go out after all
+raced       it says that it has closed an order, which was paid at the same moment
 unclosed    it says that it has closed an order, and has not (only where its word is not final)
 ==========  ======================================================================================================
 """
@@ -70,6 +71,7 @@ def _close(attempt: Attempt, books: Books, capabilities: Capabilities) -> Iterat
     no, state = attempt.no, order_of(attempt, books, capabilities)
     if state == "paid":
         yield Taken(books, said(no, Fact.SILENT, Call.CLOSE))
+        yield Taken(books, said(no, Fact.OVER, Call.CLOSE), "raced")
     elif state == "absent":
         yield Taken(books, said(no, Fact.ABSENT, Call.CLOSE))
     else:

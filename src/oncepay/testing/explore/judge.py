@@ -37,6 +37,16 @@ def wrong_change(before: Payment, change: Change) -> str:
         return "The event tells another story than the payment"
     if after.status not in GRAPH[before.status]:
         return f"The payment went from {before.status} to {after.status}"
+    if after.status is PaymentStatus.PAID is not before.status:
+        return _wrongly_paid(before)
+    return ""
+
+
+def _wrongly_paid(before: Payment) -> str:
+    if before.if_paid == "refund":
+        return "The shop wanted no more money when it gave the payment up, and it is paid"
+    if before.status is PaymentStatus.CLOSED and before.late != "accept":
+        return "The shop takes no late money, and late money has paid the payment"
     return ""
 
 

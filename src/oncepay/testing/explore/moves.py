@@ -91,6 +91,7 @@ TAKES: Final = {
     "turned away": ", which has no balance for it",
     "lag": ", which answers as if the last thing had not happened yet",
     "undone": ", which gives it up",
+    "raced": ", which closes what was paid at the same moment",
     "unclosed": ", which says so and does not do it",
 }
 

@@ -14,6 +14,7 @@ WORLDS: Final = {
     "closing, with processes that stand still": Small(may=("close", "stall", "stall", "lost", "payer")),
     "closing, with answers that lag": Small(may=("close", "lag", "lag", "payer", "crash")),
     "closing, and what is paid goes back": Small(may=("close and refund", "crash", "lost", "payer"), late="accept"),
+    "closing, and paid at the same moment": Small(may=("close", "raced", "lost", "crash", "payer")),
     "closing a page": Small(may=("close", "lag", "lost", "crash", "payer"), ways=("page",)),
     "closing a form that cannot be closed": Small(may=("close", "lag", "lost", "crash", "payer"), ways=("form",)),
     "closing where the word is not final": Small(may=("close", "unclosed", "lost", "crash", "payer"), ways=("soft",)),
@@ -81,6 +82,7 @@ WORLDS: Final = {
 QUICK: Final = (
     "closing",
     "closing, with answers that lag",
+    "closing, and paid at the same moment",
     "closing a page",
     "closing a form that cannot be closed",
     "closing where the word is not final",
