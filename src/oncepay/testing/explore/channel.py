@@ -3,7 +3,7 @@
 ==========  ======================================================================================================
 refusal     it refuses: an order that it does not know, or a refund, also one that it carried out on the first call
 turned away it refuses for want of balance, which says nothing of the refund
-lag         a query answers as if the last thing had not happened yet
+lag         a query answers as if the last thing had not happened yet (twice, minutes apart, is more than we survive)
 undone      a refund that it took on does not go out after all
 raced       it says that it has closed an order, which was paid at the same moment
 unclosed    it says that it has closed an order, and has not (only where its word is not final)

@@ -102,19 +102,20 @@ class Core:
 def _moved_back(payment: Payment, ms: int) -> Payment:
     """All its times ``ms`` earlier, so that now is later; and what lies further back than any timetable reaches is
     drawn together, which no comparison with a timetable can tell."""
-    moments = {moment - ms for moment in _moments(payment)}
+    after = {moment - ms for moment in moments(payment)}
     to, last, shift = {0: 0}, NOW_MS, 0
-    for moment in sorted((m for m in moments if m <= NOW_MS), reverse=True):
+    for moment in sorted((m for m in after if m <= NOW_MS), reverse=True):
         shift += max(last - moment - FAR_MS, 0)
         to[moment + ms] = moment + shift
         last = moment
-    to |= {moment + ms: moment for moment in moments if moment > NOW_MS}
+    to |= {moment + ms: moment for moment in after if moment > NOW_MS}
     attempts = tuple(_timed(attempt, to) for attempt in payment.attempts)
     refunds = tuple(_timed(refund, to) for refund in payment.refunds)
     return _timed(msgspec.structs.replace(payment, attempts=attempts, refunds=refunds), to)
 
 
-def _moments(payment: Payment) -> Iterator[int]:
+def moments(payment: Payment) -> Iterator[int]:
+    """All times that a payment holds, those that are \"never\" left out."""
     for struct in (payment, *payment.attempts, *payment.refunds):
         for name in MS[type(struct)]:
             if moment := getattr(struct, name):

@@ -13,10 +13,11 @@ from oncepay.domain.snapshot import snapshot
 from oncepay.testing.explore.story import name_of
 from oncepay.testing.explore.world import NOW_MS, Books, Rest
 
-GRAPH: Final = {  # the published one: where a payment may go
-    PaymentStatus.OPEN: {PaymentStatus.OPEN, PaymentStatus.PAID, PaymentStatus.CLOSED},
-    PaymentStatus.CLOSED: {PaymentStatus.CLOSED, PaymentStatus.OPEN, PaymentStatus.PAID},
-    PaymentStatus.PAID: {PaymentStatus.PAID},
+GRAPH: Final = {  # the published one: where a payment may go, and by what
+    (PaymentStatus.OPEN, PaymentStatus.PAID): "money in",
+    (PaymentStatus.OPEN, PaymentStatus.CLOSED): "closed by the app, or by its deadline",
+    (PaymentStatus.CLOSED, PaymentStatus.OPEN): "reopened by the app",
+    (PaymentStatus.CLOSED, PaymentStatus.PAID): "late money, accepted",
 }
 CALLS_MAX: Final = 40  # from any state to its end, when nothing more goes wrong
 
@@ -35,7 +36,7 @@ def wrong_change(before: Payment, change: Change) -> str:
         return f"{what}, and the version went up by {by}"
     if change.event is not None and (change.event.snapshot != now or change.event.version != after.version):
         return "The event tells another story than the payment"
-    if after.status not in GRAPH[before.status]:
+    if after.status is not before.status and (before.status, after.status) not in GRAPH:
         return f"The payment went from {before.status} to {after.status}"
     if after.status is PaymentStatus.PAID is not before.status:
         return _wrongly_paid(before)

@@ -42,7 +42,7 @@ WORLDS: Final = {
     ),
     "a page": Small(may=("start 2", "lost", "crash", *PAY2), ways=("page", "call")),
     "a page, patient": Small(may=("start 2", "lost", "crash", *PAY2), ways=("page", "call"), unclosable="wait"),
-    "a page, answers lag": Small(may=("start 2", "lag", "lag", *PAY2), ways=("page", "call"), unclosable="wait"),
+    "a page, an answer lags": Small(may=("start 2", "lag", "crash", *PAY2), ways=("page", "call"), unclosable="wait"),
     "a page, nobody works for a day": Small(may=("start 2", "outage", "crash", *PAY2), ways=("page", "call")),
     "a page, processes stand still": Small(may=("start 2", "stall", *PAY2), ways=("page", "call")),
     "two pages": Small(may=("start 2", "lost", *PAY2), ways=("page", "page")),
