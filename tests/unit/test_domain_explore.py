@@ -61,10 +61,10 @@ Now the payment is paid; for the centre the first attempt has succeeded.
   5. The shop wants to give 50 back. Now 50 is to go back.
   6. The order to carry out the refund of 50 reaches the channel; its answer: it is there, and nothing has moved. \
 Now for the centre the refund of 50 is known to the channel; the channel sends 50 back for the refund of 50.
-  7. 60 seconds later: The centre commits to the order to carry out the refund of 50, second try. \
-Now for the centre the refund of 50, second try is begun.
-  8. The order to carry out the refund of 50, second try reaches the channel. \
-Now the channel sends 50 back for the refund of 50, second try."""
+  7. 60 seconds later: The centre commits to the order to carry out the refund of 50, try 2. \
+Now for the centre the refund of 50, try 2 is begun.
+  8. The order to carry out the refund of 50, try 2 reaches the channel. \
+Now the channel sends 50 back for the refund of 50, try 2."""
 
 
 def test_how_100_went_back_for_50() -> None:

@@ -20,7 +20,7 @@ from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Reason, Road
 from oncepay.domain.capabilities import Capabilities
 from oncepay.domain.change import Evidence, Fault
 from oncepay.testing.explore.judge import order_of
-from oncepay.testing.explore.world import Books
+from oncepay.testing.explore.world import CONSOLE, OWED, Books
 
 
 class Taken(NamedTuple):
@@ -33,7 +33,7 @@ class Taken(NamedTuple):
 
 def serve(call: Call, attempt: Attempt, books: Books, capabilities: Capabilities) -> Iterator[Taken]:
     """What may become of a call, first as it should be. The channel takes any refund: that none is too many is ours
-    to see to."""
+    to see to. Only where somebody else sent money back it refuses what is more than is left."""
     match call:
         case Call.PREPAY:
             yield from _prepay(attempt, books)
@@ -84,7 +84,7 @@ def _close(attempt: Attempt, books: Books, capabilities: Capabilities) -> Iterat
 def _refund(attempt: Attempt, books: Books) -> Iterator[Taken]:
     no, known = attempt.no, books.back(attempt.no)
     refused = said(no, Fact.OVER, Call.REFUND, of=attempt.of, reason=Reason.REFUSED)
-    if known is not None and known[3] == "closed":
+    if (known is not None and known[3] == "closed") or (known is None and _more_than_is_left(attempt, books)):
         yield Taken(books, refused)
         return
     after = books if known else books.put_back(no, attempt.of, attempt.minor, "accepted")
@@ -93,6 +93,12 @@ def _refund(attempt: Attempt, books: Books) -> Iterator[Taken]:
     if known is None:
         poor = said(no, Fact.OVER, Call.REFUND, of=attempt.of, reason=Reason.REFUSED, fault=Fault.BALANCE)
         yield Taken(books, poor, "turned away")
+
+
+def _more_than_is_left(attempt: Attempt, books: Books) -> bool:
+    if not any(number.startswith(CONSOLE) and of == attempt.of for number, of, _, _ in books.backs):
+        return False
+    return books.went_back(attempt.of) + attempt.minor > OWED
 
 
 def _query_refund(attempt: Attempt, books: Books) -> Iterator[Taken]:

@@ -68,11 +68,10 @@ def _too_much_back(payment: Payment, books: Books) -> str:
         back = [minor for number, _, minor, how in books.backs if number in tries and how != "closed"]
         if len(back) > 1:
             return f"{sum(back)} went back for {name_of(payment, tries[0], tried=False)}"
-    for number in {of for _, of, _, _ in books.backs}:
-        back = [minor for _, of, minor, how in books.backs if of == number and how != "closed"]
-        came = paid_minor(payment, books, number)
-        if sum(back) > came:
-            return f"{sum(back)} went back, and {came} was paid by {name_of(payment, number)}"
+    for number in dict.fromkeys(of for _, of, _, _ in books.backs):
+        gone, came = books.went_back(number), paid_minor(payment, books, number)
+        if gone > came:
+            return f"{gone} went back, and {came} was paid by {name_of(payment, number)}"
     return ""
 
 
@@ -125,7 +124,7 @@ def ended(payment: Payment, rest: Rest) -> bool:
         refunds = (r for r in payment.refunds if r.of == payment.paid_by and r.status is RefundStatus.DONE)
         owed = payment.minor - sum(refund.minor for refund in refunds)
     for number, _ in rest.books.orders:
-        back = sum(minor for _, of, minor, how in rest.books.backs if of == number and how != "closed")
+        back = rest.books.went_back(number)
         if paid_minor(payment, rest.books, number) - back != (owed if number == payment.paid_by else 0):
             return False
     return True

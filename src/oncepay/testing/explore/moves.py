@@ -11,6 +11,7 @@ stall              it stands still there instead, and goes on at any later time
 slow               it stands still after it planned a step, before it commits the intent
 read               it stands still after it has read the payment for one of the app's wishes
 outage             nobody works for a day
+console            somebody sends 60 back in the vendor's console, and a notification tells of it
 liar               a notification with a valid signature says that another amount was paid
 news               (not spent) the channel also notifies of refunds that it has carried out
 statement          (not spent) the day's statement tells of money that nobody has heard of
@@ -51,7 +52,7 @@ from oncepay.testing.explore.channel import moved, said, serve
 from oncepay.testing.explore.core import REFUSED, Core
 from oncepay.testing.explore.judge import opens, order_of
 from oncepay.testing.explore.story import ARRIVES, COMMITS, REACHES
-from oncepay.testing.explore.world import CHANNELS, NOW_MS, Flight, Reader, Rest, Small, less, replace
+from oncepay.testing.explore.world import CHANNELS, CONSOLE, NOW_MS, Flight, Reader, Rest, Small, less, replace
 
 Move = tuple[str, str, int, Rest, bool]  # in words, the number it is about, payment and rest after it, free or spent
 
@@ -130,6 +131,8 @@ class Moves:
                 yield from self._start(payment, pid, rest, word)
             elif word == "news":
                 yield from self._carried_out(pid, rest)
+            elif word == "console":
+                yield from self._console(pid, rest)
 
     # -- calls -------------------------------------------------------------------------------------------------
 
@@ -138,6 +141,9 @@ class Moves:
         late = " late" if flight.stray else ""
         attempt = self._attempt(pid, no)
         others = tuple(other for other in rest.flights if other is not flight)
+        if flight.answer is None and flight.stray and flight.call is Call.REFUND and self._too_late(attempt):
+            yield f"{doing} never reaches the channel", no, pid, replace(rest, flights=others), True
+            return
         if flight.answer is None:
             for taken in serve(flight.call, attempt, rest.books, self.policy[attempt.channel]):
                 if taken.spent and taken.spent not in may:
@@ -163,6 +169,11 @@ class Moves:
                 stray = Flight(flight.call, no, flight.answer, stray=True)
                 after = replace(rest, flights=_with(others, stray))
                 yield self._spent(f"the process that waits for {doing} stands still", no, pid, after, "stall")
+
+    def _too_late(self, attempt: Attempt) -> bool:
+        """No call is under way for longer than the margin after which "no such refund" counts."""
+        margin_ms = self.policy[attempt.channel].refund_absent_margin_ms
+        return attempt.refused_ms > 0 and attempt.refused_ms + margin_ms <= NOW_MS
 
     def _on_time(self, pid: int, rest: Rest) -> Iterator[Move]:
         step = self.core.plan(pid)
@@ -221,14 +232,30 @@ class Moves:
         for no in dict.fromkeys(rest.told):
             index = rest.told.index(no)
             left = replace(rest, told=rest.told[:index] + rest.told[index + 1 :])
-            attempt = self._attempt(pid, no)
-            news = moved(no, Road.NOTIFICATION, attempt.minor, of=attempt.of)
+            news = self._news(pid, rest, no)
             yield "The channel's notification of {} arrives", no, *self._hear(pid, left, news, None), True
             if "double" in rest.may:
                 heard, again = self._hear(pid, rest, news, None)
                 yield self._spent("A notification of {} arrives, and is sent again", no, heard, again, "double")
-            if "lost" in rest.may:
+            if "lost" in rest.may and not no.startswith(CONSOLE):  # what only that says is known only by that
                 yield self._spent("The channel's notification of {} is lost", no, pid, left, "lost")
+
+    def _news(self, pid: int, rest: Rest, no: str) -> Evidence:
+        back = rest.books.back(no)
+        if back is not None:
+            return moved(no, Road.NOTIFICATION, back[2], of=back[1])
+        return moved(no, Road.NOTIFICATION, self._attempt(pid, no).minor)
+
+    def _console(self, pid: int, rest: Rest) -> Iterator[Move]:
+        """Of what paid the payment. The channel itself takes care that no more goes back than was paid: ``channel``."""
+        for no, _ in rest.books.orders:
+            paid_by = self.core.payments[pid].paid_by
+            if no == paid_by and rest.books.went_back(no) + 60 <= self._attempt(pid, no).minor:
+                number = CONSOLE + no[-2:]
+                told = tuple(sorted((*rest.told, number)))
+                sent = replace(rest, books=rest.books.put_back(number, no, 60, "done"), told=told)
+                words = "Somebody sends 60 of {} back in the vendor's console"
+                yield self._spent(words, no, pid, sent, "console")
 
     def _carried_out(self, pid: int, rest: Rest) -> Iterator[Move]:
         for no, of, minor, how in rest.books.backs:
@@ -350,7 +377,7 @@ class Moves:
         return after, rest
 
     def _hear(self, pid: int, rest: Rest, evidence: Evidence, flight: Flight | None) -> tuple[int, Rest]:
-        credential, attempt = None, self._attempt(pid, evidence.number)
+        credential, attempt = None, self._attempt(pid, evidence.of or evidence.number)
         if flight is not None and flight.call is Call.PREPAY and evidence.fact is Fact.PENDING:
             renews = self.policy[attempt.channel].renews(attempt.method)
             credential = Credential(body="{}", until_ms=NOW_MS + 2 * H) if renews or attempt.calls == 1 else None

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import msgspec
 
 from oncepay.domain.attempt import CREATED as NEW
-from oncepay.domain.attempt import OVER, SENT, TRANSITIONS, Fact
+from oncepay.domain.attempt import OVER, SENT, TRANSITIONS, Attempt, Fact
 from oncepay.domain.begin import begin
 from oncepay.domain.change import Begin, Evidence
 from oncepay.domain.desk import Desk
@@ -88,7 +88,11 @@ def _uncounted(desk: Desk, begun: Begin) -> None:
         desk.set_attempt(attempt, calls=1)
 
 
-def _whoever_pays(payment: Payment, attempt: Any) -> bool:
+def _while_open(payment: Payment) -> list[Attempt]:
+    return [a for a in payment.attempts if a.incoming and payment.status is PaymentStatus.OPEN]
+
+
+def _whoever_pays(payment: Payment, attempt: Attempt) -> bool:
     return not payment.paid_by and attempt.minor == payment.minor
 
 
@@ -189,6 +193,18 @@ PLANTED: Final = {
         Small(may=("close", "raced", "lost", "payer")),
         NEVER,
         {DOMAIN + "plan._again": lambda *_: iter(())},
+    ),
+    "not heard is answered": Rule(
+        "the one question after a close counts as answered when whoever asked it died",
+        Small(may=("close", "raced", "lost", "crash", "payer")),
+        NEVER,
+        {DOMAIN + "plan._unanswered": lambda attempt: attempt.fact is Fact.SILENT},
+    ),
+    "followed while it is open": Rule(
+        "an attempt is no longer followed once its payment is paid or closed",
+        Small(may=("start 2", "payer")),
+        NEVER,
+        {DOMAIN + "plan.incoming": _while_open},
     ),
     "unwanted not followed": Rule(
         "an attempt that is no longer wanted is not followed to its end",

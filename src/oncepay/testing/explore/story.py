@@ -9,7 +9,7 @@ from oncepay.domain.attempt import Status
 from oncepay.domain.capabilities import DAY, MIN, H
 from oncepay.domain.payment import Payment
 from oncepay.domain.settle import OUTSIDE_MARK, SURPLUS_MARK
-from oncepay.testing.explore.world import Books
+from oncepay.testing.explore.world import CONSOLE, Books
 
 COMMITS: Final = "The centre commits to "
 REACHES: Final = " reaches the channel"
@@ -21,12 +21,14 @@ STANDS: Final = {
     Status.OVER: "is over",
     Status.SUCCEEDED: "has succeeded",
 }
-ORDINALS: Final = ("first", "second", "third", "fourth")
+ORDINALS: Final = ("first", "second", "third")
 
 
 def name_of(payment: Payment, number: str, *, tried: bool = True) -> str:
-    """How people call a number: "the first attempt", "the refund of 50 (second try)"."""
+    """How people call a number: "the first attempt", "the refund of 50, try 2"."""
     attempt = payment.attempt(number)
+    if number.startswith(CONSOLE):
+        return "the refund of 60 that somebody made outside"
     if attempt is None:
         return f"number {number[26:]}" if number else "it"
     if attempt.incoming:
@@ -38,7 +40,7 @@ def name_of(payment: Payment, number: str, *, tried: bool = True) -> str:
     elif attempt.refund_no.startswith(OUTSIDE_MARK):
         what = f"the refund of {attempt.minor} that somebody made outside"
     tries = [a.no for a in payment.attempts if a.refund_no == attempt.refund_no]
-    return what if len(tries) < 2 or not tried else f"{what}, {ORDINALS[tries.index(number)]} try"
+    return what if len(tries) < 2 or not tried else f"{what}, try {tries.index(number) + 1}"
 
 
 class Line(NamedTuple):

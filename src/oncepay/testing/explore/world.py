@@ -27,6 +27,7 @@ _CALL: Final = Capabilities(
     again_closed_at_ms=(1 * MIN,),
     refund_query_at_ms=(2 * S, 1 * H, 2 * DAY, 9 * DAY),
     refund_retry_at_ms=(1 * H, 6 * H),
+    refund_absent_margin_ms=30 * MIN,
 )
 # How a channel lets people pay. ``call``: its code comes by a call, and comes again when asked again. ``page``: made
 # without asking the channel, which knows of it when a payer opens it. ``form``: the same at a channel that cannot
@@ -34,12 +35,11 @@ _CALL: Final = Capabilities(
 WAYS: Final = {
     "call": _CALL,
     "page": msgspec.structs.replace(_CALL, methods=_WITHOUT_CALL),
-    "form": msgspec.structs.replace(
-        _CALL, methods=_WITHOUT_CALL, closes=False, refund_absent_margin_ms=30 * MIN, again_at_ms=(1 * MIN, 1 * H)
-    ),
+    "form": msgspec.structs.replace(_CALL, methods=_WITHOUT_CALL, closes=False, again_at_ms=(1 * MIN, 1 * H)),
     "once": msgspec.structs.replace(_CALL, methods=_TOLD_ONCE),
     "soft": msgspec.structs.replace(_CALL, close_final=False),
 }
+CONSOLE: Final = "console"  # how the numbers of refunds begin that were made there
 CHANNELS: Final = ("x", "y", "z")  # of the first, second and third attempt
 
 
@@ -79,7 +79,7 @@ class Reader(msgspec.Struct, frozen=True, gc=False):
 
 class Books(msgspec.Struct, frozen=True, gc=False):
     """What the channel knows. ``orders``: number -> unpaid, paid, closed. ``backs``: number, of, minor, and whether it
-    is accepted, done, or closed (it never went). ``outside``: minor units that the vendor's console sent back."""
+    is accepted, done, or closed (it never went)."""
 
     orders: tuple[tuple[str, str], ...] = ()
     backs: tuple[tuple[str, str, int, str], ...] = ()
@@ -98,6 +98,10 @@ class Books(msgspec.Struct, frozen=True, gc=False):
     def back(self, number: str) -> tuple[str, str, int, str] | None:
         """What is known of a refund's number."""
         return next((back for back in self.backs if back[0] == number), None)
+
+    def went_back(self, of: str) -> int:
+        """Minor units that went back, or are on their way, of an order."""
+        return sum(minor for _, reversed_, minor, how in self.backs if reversed_ == of and how != "closed")
 
     def put_back(self, number: str, of: str, minor: int, how: str) -> Books:
         """With the refund in that state."""

@@ -15,11 +15,20 @@ WORLDS: Final = {
     "closing, with answers that lag": Small(may=("close", "lag", "lag", "payer", "crash")),
     "closing, and what is paid goes back": Small(may=("close and refund", "crash", "lost", "payer"), late="accept"),
     "closing, and paid at the same moment": Small(may=("close", "raced", "lost", "crash", "payer")),
+    "closing, paid at that moment, they stand still": Small(may=("close", "raced", "stall", "lost", "payer")),
+    "closing and a person": Small(may=("close", "person asks", "person closes", "stall", "lost", "payer")),
     "closing a page": Small(may=("close", "lag", "lost", "crash", "payer"), ways=("page",)),
     "closing a form that cannot be closed": Small(may=("close", "lag", "lost", "crash", "payer"), ways=("form",)),
+    "closing a page, paid at the same moment": Small(may=("close", "raced", "lost", "crash", "payer"), ways=("page",)),
     "closing where the word is not final": Small(may=("close", "unclosed", "lost", "crash", "payer"), ways=("soft",)),
     "closing and opening again": Small(may=("close", "reopen", "start 2", "lost", *PAY2)),
     "closing and opening again, late money": Small(may=("close", "reopen", "start 2", "payer", "late payer", "crash")),
+    "closing and opening again, late money accepted": Small(
+        may=("close", "reopen", "start 2", *PAY2, "late payer"), late="accept"
+    ),
+    "closing and opening again, a close that raced": Small(
+        may=("close", "raced", "reopen", "start 2", "lost", "payer")
+    ),
     "closing and opening again, a page": Small(may=("close", "reopen", "start 2", *PAY2), ways=("page", "call")),
     "another amount": Small(may=("start 2", "amend", "lost", *PAY2), late="accept"),
     "another amount, late money": Small(may=("close", "reopen", "amend", "start 2", "payer", "late payer")),
@@ -44,6 +53,7 @@ WORLDS: Final = {
     "a page, patient": Small(may=("start 2", "lost", "crash", *PAY2), ways=("page", "call"), unclosable="wait"),
     "a page, an answer lags": Small(may=("start 2", "lag", "crash", *PAY2), ways=("page", "call"), unclosable="wait"),
     "a page, nobody works for a day": Small(may=("start 2", "outage", "crash", *PAY2), ways=("page", "call")),
+    "a page, slow workers": Small(may=("start 2", "slow", "lost", *PAY2), ways=("page", "call"), unclosable="wait"),
     "a page, processes stand still": Small(may=("start 2", "stall", *PAY2), ways=("page", "call")),
     "two pages": Small(may=("start 2", "lost", *PAY2), ways=("page", "page")),
     "two pages, patient": Small(may=("start 2", "lost", *PAY2), ways=("page", "page"), unclosable="wait"),
@@ -52,6 +62,9 @@ WORLDS: Final = {
     "a code told once": Small(may=("start 2", "lost", "crash", *PAY2), ways=("once", "call"), unclosable="wait"),
     "a code told once, they stand still": Small(
         may=("start 2", "stall", "stall", *PAY2), ways=("once", "call"), unclosable="wait"
+    ),
+    "a code told once, refusals": Small(
+        may=("start 2", "refusal", "stall", "lost", "payer"), ways=("once", "call"), unclosable="wait"
     ),
     # three attempts
     "three attempts": Small(may=("start 2", "start 3", *PAY2), ways=("call", "call", "call")),
@@ -74,6 +87,9 @@ WORLDS: Final = {
         may=("refund 50", "refund 60", "refusal", "lost", "lost", "payer"), ways=("form",)
     ),
     "refunds and a person": Small(may=("refund 50", "undone", "refusal", "lost", "person retries", "payer")),
+    "refunds and the vendor's console": Small(may=("refund 50", "console", "lost", "crash", "payer")),
+    "refunds, the console, processes stand still": Small(may=("refund 50", "console", "stall", "undone", "payer")),
+    "a refund and a day without work": Small(may=("refund 50", "outage", "outage", "undone", "lost", "payer")),
     "a refund and surplus": Small(may=("start 2", "refund 60", *PAY2), ways=("call", "call")),
     "a refund, surplus, and lost answers": Small(may=("start 2", "refund 60", "lost", *PAY2)),
     "surplus that does not go out": Small(may=("start 2", "undone", "refusal", *PAY2)),
@@ -89,10 +105,11 @@ QUICK: Final = (
     "late money",
     "late money accepted",
     "late money, in the statement only",
-    "two attempts, patient",
+    "a page, patient",
     "a code told once",
     "refunds race",
     "refunds that do not go out",
     "refunds of a channel that refuses repeats",
     "refunds and a person",
+    "refunds and the vendor's console",
 )
