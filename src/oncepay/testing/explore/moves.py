@@ -51,7 +51,7 @@ from oncepay.domain.payment import Payment
 from oncepay.testing.explore.channel import moved, said, serve
 from oncepay.testing.explore.core import REFUSED, Core
 from oncepay.testing.explore.judge import opens, order_of
-from oncepay.testing.explore.story import ARRIVES, COMMITS, REACHES
+from oncepay.testing.explore.story import ARRIVES, CALLS, COMMITS, REACHES, SAYS, TAKES
 from oncepay.testing.explore.world import CHANNELS, CONSOLE, NOW_MS, Flight, Reader, Rest, Small, less, replace
 
 Move = tuple[str, str, int, Rest, bool]  # in words, the number it is about, payment and rest after it, free or spent
@@ -72,29 +72,6 @@ VERBS: Final = {
     "person retries": (Verb.RETRY, "A person has {} tried again"),
 }
 PAYING: Final = frozenset({"payer", "late payer", "liar"})
-CALLS: Final = {
-    Call.PREPAY: "the request for the code of {}",
-    Call.QUERY: "the question how {} stands",
-    Call.CLOSE: "the order to close {}",
-    Call.REFUND: "the order to carry out {}",
-    Call.QUERY_REFUND: "the question how {} stands",
-}
-SAYS: Final = {
-    Fact.ABSENT: "it knows no such number",
-    Fact.SILENT: "nothing of use",
-    Fact.PENDING: "it is there, and nothing has moved",
-    Fact.OVER: "it is over",
-    Fact.MOVED: "the money has moved",
-}
-TAKES: Final = {
-    "": "",
-    "refusal": ", which refuses",
-    "turned away": ", which has no balance for it",
-    "lag": ", which answers as if the last thing had not happened yet",
-    "undone": ", which gives it up",
-    "raced": ", which closes what was paid at the same moment",
-    "unclosed": ", which says so and does not do it",
-}
 
 
 class Forgotten(Exception):

@@ -16,6 +16,7 @@ import msgspec
 from oncepay.domain.attempt import CREATED as NEW
 from oncepay.domain.attempt import OVER, SENT, TRANSITIONS, Attempt, Fact
 from oncepay.domain.begin import begin
+from oncepay.domain.capabilities import S
 from oncepay.domain.change import Begin, Evidence
 from oncepay.domain.desk import Desk
 from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus
@@ -211,6 +212,18 @@ PLANTED: Final = {
         Small(may=("close", "payer")),
         NEVER,
         {DOMAIN + "plan._end": lambda *_: iter(())},
+    ),
+    "left to luck": Rule(
+        "what nobody pays is never looked at again",
+        Small(may=("payer",)),
+        "does not end right by itself",
+        {DOMAIN + "plan.steps": lambda *_: iter(())},
+    ),
+    "asked too often": Rule(
+        "what is in doubt is asked about every ten seconds",
+        Small(may=("close", "payer"), ways=("page",)),
+        "The channel is called",
+        {DOMAIN + "plan._next_or_doubled": lambda _offsets, _start_ms, asked_ms: asked_ms + 10 * S},
     ),
     "given up in the end": Rule(
         "when the timetable is used up, what is in doubt is not asked about any more",

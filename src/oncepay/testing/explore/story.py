@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from oncepay.domain.attempt import Status
+from oncepay.domain.attempt import Call, Fact, Status
 from oncepay.domain.capabilities import DAY, MIN, H
 from oncepay.domain.payment import Payment
 from oncepay.domain.settle import OUTSIDE_MARK, SURPLUS_MARK
@@ -14,6 +14,29 @@ from oncepay.testing.explore.world import CONSOLE, Books
 COMMITS: Final = "The centre commits to "
 REACHES: Final = " reaches the channel"
 ARRIVES: Final = " arrives"
+CALLS: Final = {
+    Call.PREPAY: "the request for the code of {}",
+    Call.QUERY: "the question how {} stands",
+    Call.CLOSE: "the order to close {}",
+    Call.REFUND: "the order to carry out {}",
+    Call.QUERY_REFUND: "the question how {} stands",
+}
+SAYS: Final = {
+    Fact.ABSENT: "it knows no such number",
+    Fact.SILENT: "nothing of use",
+    Fact.PENDING: "it is there, and nothing has moved",
+    Fact.OVER: "it is over",
+    Fact.MOVED: "the money has moved",
+}
+TAKES: Final = {
+    "": "",
+    "refusal": ", which refuses",
+    "turned away": ", which has no balance for it",
+    "lag": ", which answers as if the last thing had not happened yet",
+    "undone": ", which gives it up",
+    "raced": ", which closes what was paid at the same moment",
+    "unclosed": ", which says so and does not do it",
+}
 STANDS: Final = {
     Status.CREATED: "is begun",
     Status.UNKNOWN: "is in doubt",
