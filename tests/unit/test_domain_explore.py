@@ -141,15 +141,15 @@ def test_the_published_graph_is_walked_and_nothing_else(walk: Walk) -> None:
     assert {a for a, _ in ways} == set(PaymentStatus)
 
 
-def test_a_walk_is_the_same_whatever_the_hash_seed() -> None:
-    def table(seed: str) -> list[str]:
+def test_a_walk_is_the_same_whatever_the_hash_seed_and_in_which_process() -> None:
+    def table(seed: str, jobs: str) -> list[str]:
         names = ["late money", "refunds and a person"]
-        command = [sys.executable, "-m", "oncepay.testing.explore", *names]
+        command = [sys.executable, "-m", "oncepay.testing.explore", "--jobs", jobs, *names]
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         out = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
-        return [line.rsplit(maxsplit=1)[0] for line in out.splitlines()]
+        return sorted(line.rsplit(maxsplit=1)[0] for line in out.splitlines())
 
-    assert table("1") == table("2")
+    assert table("1", "1") == table("2", "2")
 
 
 def test_the_command_fails_with_the_story(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

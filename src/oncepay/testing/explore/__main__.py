@@ -13,7 +13,7 @@ from multiprocessing import get_context
 
 from oncepay.testing.explore.planted import PLANTED, without
 from oncepay.testing.explore.walk import Failure, Found, explore
-from oncepay.testing.explore.worlds import QUICK, WORLDS
+from oncepay.testing.explore.worlds import QUICK, WORLDS, walked
 
 HEADS = ("world", "states", "transitions", "depth", "ends", "calls", "seconds")
 ROW = "{:44} {:>9} {:>11} {:>5} {:>7} {:>5} {:>7}\n"
@@ -65,7 +65,7 @@ def _walk_all(names: list[str], jobs: int) -> int:
     started = time.perf_counter()
     states, transitions, ends, stories = 0, 0, 0, []
     sys.stdout.write(ROW.format(*HEADS))
-    for name, found in _walked(names, jobs):
+    for name, found in _each(names, jobs):
         if isinstance(found, str):
             stories.append(f"\n{name}: {found}\n")
             sys.stdout.write(f"{name:44} a promise does not hold, see below\n")
@@ -80,23 +80,16 @@ def _walk_all(names: list[str], jobs: int) -> int:
     return len(stories)
 
 
-def _walked(names: list[str], jobs: int) -> Iterator[tuple[str, Found | str]]:
+def _each(names: list[str], jobs: int) -> Iterator[tuple[str, Found | str]]:
     """As they are done. Each in a process of its own, which gives its memory back; the larger ones first."""
     if jobs < 2:
-        yield from map(_walk, names)
+        yield from map(walked, names)
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
         first = sorted(names, key=lambda name: -len(WORLDS[name].may) - 2 * len(WORLDS[name].ways))
-        for done in as_completed([pool.submit(_walk, name) for name in first]):
+        for done in as_completed([pool.submit(walked, name) for name in first]):
             yield done.result()
-
-
-def _walk(name: str) -> tuple[str, Found | str]:
-    try:
-        return name, explore(WORLDS[name])
-    except Failure as failure:
-        return name, str(failure)
 
 
 if __name__ == "__main__":

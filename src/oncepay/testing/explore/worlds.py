@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from oncepay.testing.explore.walk import Failure, Found, explore
 from oncepay.testing.explore.world import Small
 
 PAY2: Final = ("payer", "payer")
@@ -113,3 +114,12 @@ QUICK: Final = (
     "refunds and a person",
     "refunds and the vendor's console",
 )
+
+
+def walked(name: str) -> tuple[str, Found | str]:
+    """A world's name, and what was seen in it, or the story of what went wrong. (Here, where a process of its own finds
+    it.)"""
+    try:
+        return name, explore(WORLDS[name])
+    except Failure as failure:
+        return name, str(failure)
