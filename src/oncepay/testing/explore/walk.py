@@ -126,6 +126,8 @@ class Walk:
                     calm = to
                 if wrongs and (why := wrongs.get((pid, after), "") or wrongs.get((pid, pid), "")):
                     raise Failure(why, [*self.story(index), *told(self._lines([index, to]))])
+            if wrongs and (why := wrongs.get((pid, pid), "")):  # of a move that led nowhere
+                raise Failure(why, self.story(index))
         except Forgotten:
             raise Failure(FORGOTTEN, self.story(index)) from None
         self.calm.append(calm)
