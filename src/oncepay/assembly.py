@@ -93,6 +93,7 @@ async def assemble(
     dice: Dice | None = None,
     ledger: Ledger | None = None,
     transport: Transport | None = None,
+    webhooks: Publisher | None = None,
     migrate: bool = True,
 ) -> Centre:
     """Put a centre together on its database, ready to ``start``. Raises ConfigInvalid, Unavailable, and what the
@@ -103,7 +104,8 @@ async def assemble(
     try:
         directory = Directory(ledger, vault)
         await directory.refresh()
-        publisher = Roads(WebhookPublisher(timeout_s=config.webhook_timeout_s), timeout_s=config.webhook_timeout_s)
+        webhooks = webhooks or WebhookPublisher(timeout_s=config.webhook_timeout_s)
+        publisher = Roads(webhooks, timeout_s=config.webhook_timeout_s)
         wake, limits = _shared(config, ledger, dice)
         engine = Engine(
             ledger=ledger,

@@ -45,6 +45,7 @@ from oncepay.sandbox.app import App
 from oncepay.sandbox.clock import Clock
 from oncepay.sandbox.faults import Faults
 from oncepay.sandbox.journal import Journal
+from oncepay.sandbox.post import Post, Poster
 from oncepay.sandbox.switches import Switches
 from oncepay.sandbox.unionpay import keys as unionpay
 from oncepay.sandbox.unionpay.vendor import UnionPay
@@ -65,6 +66,8 @@ class Sandbox:
     seed: makes nonces, numbers and fault rates repeatable; RSA keys are always fresh.
     keys, alipay_keys, unionpay_keys: WeChat Pay's, Alipay's and UnionPay's keys, fixed instead of generated.
     public_url: how the outside reaches it, when that is not the listening address.
+    post: makes what carries a vendor's notifications, instead of connections.
+    kept_keys: all vendors' keys, as another sandbox's ``kept_keys()`` gave them.
     """
 
     def __init__(
@@ -81,6 +84,8 @@ class Sandbox:
         switches: Switches | None = None,
         public_url: str | None = None,
         journal: bool = True,
+        post: Callable[[], Post] = Poster,
+        kept_keys: Mapping[str, bytes] | None = None,
     ) -> None:
         self._host, self._port = host, port
         self._public_url = public_url
@@ -88,6 +93,8 @@ class Sandbox:
         self.clock = Clock(clock)
         self.switches = Switches() if switches is None else switches
         self._seed = seed
+        self._post = post
+        self._kept = kept_keys or {}
         self.faults = Faults(random.Random(seed))
         if self.home is not None:
             self.home.mkdir(parents=True, exist_ok=True)
@@ -126,15 +133,19 @@ class Sandbox:
         listener = server.bind(self._host, self._port)
         self._port = listener.getsockname()[1]
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
-        self.base_url = self._public_url or f"http://{host}:{self._port}"
-        self._restore()
-        self._write_home()
+        self.open(self._public_url or f"http://{host}:{self._port}")
         self._server = server.server(self.app)
         self._serving = asyncio.create_task(self._server.serve([listener]))
         while not self._server.started:
             if self._serving.done():
                 self._serving.result()
             await asyncio.sleep(0)
+
+    def open(self, base_url: str) -> None:
+        """What ``start`` does besides listening. Whoever needs no more hands requests to ``app.reply`` itself."""
+        self.base_url = base_url
+        self._restore()
+        self._write_home()
 
     async def stop(self) -> None:
         """Stop listening, end what is under way, close the journal."""
@@ -207,6 +218,10 @@ class Sandbox:
         [vendor] = self.asked(channel)
         return vendor.add_merchant(merchant)
 
+    def kept_keys(self) -> dict[str, bytes]:
+        """All keys, for another sandbox to be of the same vendors and merchants."""
+        return {name: msgspec.json.encode(vendor.keys()) for name, vendor in self.vendors.items()}
+
     def _ground(self, name: str) -> Ground:
         return Ground(
             clock=self.clock,
@@ -215,9 +230,12 @@ class Sandbox:
             switches=self.switches,
             journal=self._journal,
             keys_changed=self._write_home,
+            post=self._post,
         )
 
     def _kept_keys(self, name: str, of: type[Keys]) -> Keys | None:
+        if name in self._kept:
+            return msgspec.json.decode(self._kept[name], type=of)
         path = None if self.home is None else self.home / "keys.json"
         if path is None or not path.exists():
             return None

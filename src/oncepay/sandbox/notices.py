@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from oncepay.sandbox.faults import Rule
-from oncepay.sandbox.post import Poster
 
 if TYPE_CHECKING:
     from oncepay.sandbox.vendor import Ground
@@ -60,7 +59,7 @@ class Notifier(abc.ABC):
         self._faults = ground.faults
         self.switches = ground.switches
         self._journal = ground.journal
-        self._poster = Poster()
+        self._poster = ground.post()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[str, list[Notice]] = {}
         self.recent: deque[Notice] = deque(maxlen=RECENT_MAX)
@@ -99,7 +98,8 @@ class Notifier(abc.ABC):
     async def deliver_now(self, notice: Notice, *, forged: bool) -> int | None:
         """Deliver once, outside the timetable; the status answered, or None when there was no answer."""
         headers, body = self.dress(notice, forged=forged)
-        return await self._poster.post(notice.url, headers, body, self._answer_s)
+        answer = await self._poster.ask(notice.url, headers, body, self._answer_s)
+        return None if answer is None else answer[0]
 
     async def settle(self) -> None:
         """Wait for the deliveries that are under way now."""
@@ -146,7 +146,7 @@ class Notifier(abc.ABC):
             if answer is not None:
                 notice.last_status, taken = answer[0], self.took(*answer)
         if self._faults.strike("notify_duplicate", "notify", notice.number):
-            await self._poster.post(notice.url, *self._dressed(notice), self._answer_s)
+            await self._poster.ask(notice.url, *self._dressed(notice), self._answer_s)
         if taken:
             notice.taken = True
             self._journal.note(self._kind, notice.id, None)

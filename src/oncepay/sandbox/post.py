@@ -8,7 +8,7 @@ and the beginning of the body are kept; redirects are not followed.
 import asyncio
 import functools
 import ssl
-from typing import Final, cast
+from typing import Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -20,6 +20,18 @@ ANSWER_MAX: Final = 4096  # of a body; nobody has to say more than "success"
 
 Target = tuple[str, int, bool]
 Answer = tuple[int, bytes]
+
+
+class Post(Protocol):
+    """What carries notifications."""
+
+    async def ask(self, url: str, headers: dict[str, str], body: bytes, answer_s: float) -> Answer | None:
+        """POST once; the status and the beginning of the body, or None when no answer came in time."""
+        ...
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        ...
 
 
 class Lost(Exception):

@@ -16,6 +16,7 @@ from oncepay.sandbox.faults import ChannelFaults
 from oncepay.sandbox.journal import Journal
 from oncepay.sandbox.notices import Notice
 from oncepay.sandbox.pages import Pages
+from oncepay.sandbox.post import Post
 from oncepay.sandbox.server import Reply, Request
 from oncepay.sandbox.switches import Switches
 
@@ -82,6 +83,7 @@ class Ground:
 
     dice: the vendor's own, so that no vendor's numbers depend on another's.
     keys_changed: to be called when ``keys.json`` and ``sandbox.json`` must be written again.
+    post: makes what carries its notifications.
     """
 
     clock: Clock
@@ -90,6 +92,7 @@ class Ground:
     switches: Switches
     journal: Journal
     keys_changed: Callable[[], None]
+    post: Callable[[], Post]
 
 
 def autopay(clock: Clock, dice: Dice, switches: Switches, pay: Callable[[], None]) -> None:

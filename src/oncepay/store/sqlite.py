@@ -232,6 +232,12 @@ class SqliteLedger(Lists, Directory):
             "changes_waiting": float(self._pump.waiting),
         }
 
+    def abandon(self) -> None:
+        """Let go at once, as a process does that is killed: what is not committed is rolled back. For who simulates
+        one (``inline``: no thread is left)."""
+        for link in (self._writer.link, self._near, self._far):
+            link.close(True)  # noqa: FBT003 - apsw's own manner: whatever it is in the middle of
+
     async def close(self) -> None:
         """Finish what is queued, then let go."""
         await self._pump.close()

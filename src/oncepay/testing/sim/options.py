@@ -1,0 +1,81 @@
+"""What kind of world a seed stands for: its people, its processes, its faults. Drawn so that each world has few kinds
+of faults and many of them: a soup of all never lets one go far."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.sandbox.faults import MENU
+
+ORDERS: Final = 10
+
+# Of the sandbox's menu: all that a centre must live with by itself. Not: bills (read by another road), new keys (each
+# takes as long to make as a whole world), and a refund whose card is gone (only a person ends that).
+NOT_HERE: Final = frozenset({"cert_rotate", "refund_abnormal"})
+CHANNEL_FAULTS: Final = tuple(name for name in MENU if not name.startswith("bill_") and name not in NOT_HERE)
+SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
+ROADS: Final = ("call", "notify", "api", "hook")
+ROAD_FAULTS: Final = ("refused", "lost", "lost after", "slow", "twice")
+RATES: Final = (0.02, 0.05, 0.1, 0.3)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """``orders``: which of the seed's orders are placed. ``faults``: rate by the sandbox's name. ``roads``: rate by
+    "road fault". ``crash``: chance at each numbered point. ``crash_at``: these points, come what may. ``stop``: chance
+    that a process is stopped for a while (SIGSTOP) at a point. ``unknown``: of a commit whose outcome is not told.
+    ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
+    to take a webhook; ``shut``: times that it is shut. ``late``, ``unclosable``: the app's policies. ``patience_s``:
+    how long peace lasts at least."""
+
+    orders: tuple[int, ...] = tuple(range(ORDERS))
+    processes: int = 2
+    faults: dict[str, float] = {}
+    roads: dict[str, float] = {}
+    crash: float = 0.0
+    crash_at: tuple[int, ...] = ()
+    stop: float = 0.0
+    unknown: float = 0.0
+    away: int = 0
+    skew_s: float = 0.0
+    shop: float = 0.0
+    shut: int = 0
+    late: str = "refund"
+    unclosable: str = "switch"
+    patience_s: float = 0.0
+
+
+def draw(seed: int) -> Options:
+    """The world of a seed."""
+    dice = Random(f"{seed}:options")
+
+    def some(names: tuple[str, ...], share: float) -> dict[str, float]:
+        return {name: dice.choice(RATES) for name in names if dice.random() < share}
+
+    share = dice.choice((0.0, 0.05, 0.1, 0.2))
+    roads = tuple(f"{road} {fault}" for road in ROADS for fault in ROAD_FAULTS)
+    faults = some(CHANNEL_FAULTS, share)
+    if dice.random() < 0.1:
+        faults = {"notify_none": 1.0, **faults}  # a day without any notification: asking alone must do
+    return Options(
+        processes=dice.choice((1, 2, 2, 2)),
+        faults=faults,
+        roads=some(roads, dice.choice((0.0, 0.1, 0.25, 0.4))),
+        crash=dice.choice((0.0, 0.002, 0.005, 0.02)),
+        stop=dice.choice((0.0, 0.0, 0.002)),
+        unknown=dice.choice((0.0, 0.0, 0.02, 0.1)),
+        away=dice.choice((0, 0, 1, 3)),
+        skew_s=dice.choice((0.0, 0.0, 2.0, 60.0)),
+        shop=dice.choice((0.0, 0.1, 0.4)),
+        shut=dice.choice((0, 0, 1)),
+        late=dice.choice(("refund", "accept")),
+        unclosable=dice.choice(("switch", "switch", "wait")),
+        patience_s=dice.choice((0.0, 0.0, 0.0, 9 * 86_400.0)),
+    )
+
+
+def rates_of(options: Options) -> dict[str, Any]:
+    """The sandbox's faults, as it wants to be told."""
+    return {"rates": {name: {"rate": rate, **SHORT.get(name, {})} for name, rate in options.faults.items()}}

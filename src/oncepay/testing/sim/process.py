@@ -1,0 +1,203 @@
+"""One process of the centre: the real engine, store, deliverer and HTTP application, with a clock, dice, a network and
+points to die at that are the world's.
+
+Both processes of a world have connections of their own to one SQLite file, as two real ones have: what a dead one had
+in memory (changes that wait, marks of deliveries, pauses, what it remembered of payments) is gone, what it had committed
+is there. A ledger shared in memory would have kept the first and hidden that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from starlette.applications import Starlette
+
+from oncepay.assembly import assemble
+from oncepay.config import Config
+from oncepay.domain.errors import CommitUnknown, Unavailable
+from oncepay.engine import workers
+from oncepay.engine.core import Engine
+from oncepay.ports import Ledger
+from oncepay.store.sqlite import SqliteLedger, open_sqlite
+from oncepay.testing.sim.loop import Life
+from oncepay.testing.sim.roads import Publisher, Waiting, Wire
+
+if TYPE_CHECKING:
+    from oncepay.testing.sim.world import World
+
+CENTRE_URL: Final = "https://centre.test"
+MASTER_KEY: Final = base64.b64encode(b"k" * 32).decode()
+START_MS: Final = 1_800_000_000_000
+POLLS: Final = frozenset({"payments", "deliveries", "directory"})  # tasks that only look whether there is work
+
+WRITES: Final = frozenset({
+    "commit", "claim_due", "postpone", "keep_unapplied", "drop_unapplied", "forget_raw", "claim_deliveries",
+    "mark_deliveries", "replay", "open_case", "resolve_case", "add_act", "save_app", "used_key", "save_account",
+    "save_endpoint", "delete_endpoint",
+})  # fmt: skip
+CHANGES_DIRECTORY: Final = frozenset({"save_app", "save_account", "save_endpoint", "delete_endpoint"})
+READS: Final = frozenset({
+    "load", "body", "credential", "unapplied", "due_endpoints", "payments", "find_trade", "events", "event",
+    "deliveries", "evidence", "payment_events", "cases", "case", "acts", "payment_acts", "apps", "accounts",
+    "endpoints", "directory_stamp", "ping", "stats",
+})  # fmt: skip
+
+
+class SimDice:
+    """Chance from a seed."""
+
+    def __init__(self, dice: Random) -> None:
+        self._dice = dice
+
+    def token(self) -> str:
+        """32 hex digits."""
+        return f"{self._dice.getrandbits(128):032x}"
+
+    def draw(self) -> float:
+        """In [0, 1)."""
+        return self._dice.random()
+
+
+class SimClock:
+    """The world's time, as wrong as this process's clock is."""
+
+    def __init__(self, world: World, life: Life, skew_ms: int) -> None:
+        self._world = world
+        self._life = life
+        self.skew_ms = skew_ms
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970."""
+        return START_MS + int(self._world.loop.time() * 1000) + self.skew_ms
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait. Who only polls is woken at the first of its ticks at which there is something."""
+        task = asyncio.current_task()
+        name = task.get_name() if task else ""
+        if name in POLLS:
+            await self._world.polls.wait(self._life, name, seconds, self.skew_ms)
+        else:
+            await asyncio.sleep(seconds)
+
+
+class SimLedger:
+    """The real ledger, with points to die at and times at which it does not answer."""
+
+    def __init__(self, world: World, life: Life, real: SqliteLedger) -> None:
+        self._world = world
+        self._life = life
+        self._dice = Random(f"{world.seed}:ledger:{life.name}")
+        self.real = real
+        self.installation = real.installation
+        self.epoch = real.epoch
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in WRITES and name not in READS:
+            raise AttributeError(name)
+        made = self._writing(name) if name in WRITES else self._reading(name)
+        setattr(self, name, made)
+        return made
+
+    def _reading(self, name: str) -> Callable[..., Any]:
+        do, world, dice = getattr(self.real, name), self._world, self._dice
+
+        async def read(*values: Any, **named: Any) -> Any:
+            if world.store_is_away:
+                await self._away()
+            if dice.random() < 0.2:
+                await asyncio.sleep(0.001 + 0.01 * dice.random())
+            return await do(*values, **named)
+
+        return read
+
+    def _writing(self, name: str) -> Callable[..., Any]:
+        do, world, life, dice = getattr(self.real, name), self._world, self._life, self._dice
+
+        async def write(*values: Any, **named: Any) -> Any:
+            await world.point(life, f"before {name}")
+            if world.store_is_away:
+                await self._away()
+            await asyncio.sleep(0.001 + 0.01 * dice.random() ** 2)
+            lost = name == "commit" and world.unknown > 0 and dice.random() < world.unknown
+            if lost and dice.random() < 0.5:
+                world.hit("a commit's outcome was not told, and it was not there")
+                raise CommitUnknown("the connection was lost")
+            told = await do(*values, **named)
+            world.written(values, name, told)
+            if name in CHANGES_DIRECTORY:
+                world.polls.directory_changed()
+            await world.point(life, f"after {name}")
+            if lost:
+                world.hit("a commit's outcome was not told, and it was there")
+                raise CommitUnknown("the connection was lost")
+            return told
+
+        return write
+
+    async def _away(self) -> None:
+        await asyncio.sleep(0.01)
+        self._world.hit("the store did not answer")
+        raise Unavailable("the database does not answer")
+
+    async def close(self) -> None:
+        """Finish what is queued, then let go."""
+        await self.real.close()
+
+
+class Process:
+    """A process of the centre. ``start`` it once; ``kill`` it at any time."""
+
+    def __init__(self, world: World, name: str, count: int) -> None:
+        self.world = world
+        self.name = name
+        self.life = Life(f"{name}.{count}")
+        self.app: Starlette = Starlette()
+        self.engine: Engine | None = None
+        self.up = False
+        self.waiting: set[Waiting] = set()  # whose requests it has
+        self._ledger: SqliteLedger | None = None
+        dice = Random(f"{world.seed}:process:{self.life.name}")
+        skew_ms = int(world.options.skew_s * 1000 * (2 * dice.random() - 1)) if world.raging else 0
+        self.clock = SimClock(world, self.life, skew_ms)
+        self._dice = SimDice(dice)
+
+    def start(self) -> None:
+        """In its own context."""
+        self.world.loop.in_life(self.life, self._start(), f"start {self.name}")
+
+    async def _start(self) -> None:
+        config = Config(public_url=CENTRE_URL, master_key=MASTER_KEY)
+        while True:
+            self._ledger = await open_sqlite(self.world.database_url, token=self._dice.token, migrate=False)
+            ledger = cast("Ledger", SimLedger(self.world, self.life, self._ledger))
+            try:
+                centre = await assemble(
+                    config,
+                    clock=self.clock,
+                    dice=self._dice,
+                    ledger=ledger,
+                    transport=Wire(self.world, self.life),
+                    publisher=Publisher(self.world, self.life),
+                )
+                break
+            except Unavailable:  # a supervisor starts it again
+                await asyncio.sleep(1.0)
+        engine = centre.engine
+        engine.channels, engine.policy = self.world.ground.channels, self.world.ground.policy
+        engine.hand_over = centre.deliverer.hand_over
+        workers.start(engine, centre.deliverer)
+        self.engine, self.app, self.up = engine, centre.app, True
+        self.world.note(self.life.name, "is up")
+
+    def kill(self) -> None:
+        """As ``kill -9`` does. Who waited for it is told by the network."""
+        self.life.alive, self.up = False, False
+        if self._ledger is not None:
+            self._ledger.abandon()
+        waiting, self.waiting = self.waiting, set()
+        for one in waiting:
+            one.fail("connection reset")

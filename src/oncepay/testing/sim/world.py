@@ -1,0 +1,299 @@
+"""One world from one seed: it storms, then there is peace, then the judges speak."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections import Counter
+from contextvars import Context
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import apsw
+
+from oncepay.testing.sim.ground import SQL, folder, ground, new_sandbox
+from oncepay.testing.sim.judges import Complaint, Judges
+from oncepay.testing.sim.loop import Life, SimLoop, Stuck
+from oncepay.testing.sim.options import Options, rates_of
+from oncepay.testing.sim.payers import Payer
+from oncepay.testing.sim.polls import Polls
+from oncepay.testing.sim.process import START_MS, Process
+from oncepay.testing.sim.roads import Carrier, Heard, Lost, Roads, Waiting, asgi_scope, serve
+from oncepay.testing.sim.shop import Shop
+
+CRASHES_MAX: Final = 12
+STORM_S: Final = 600.0  # in which the store goes away and the shop is shut
+STORM_MAX_S: Final = 4 * 3_600.0
+HOUR_S: Final = 3_600.0
+# When peace is looked at, in hours from its start. A week and a half: what a bank debited too late goes back after five
+# days, and the last look at money that is over is a day after that.
+LOOKS_H: Final = (0.3, 1.0, 2.5, 8.0, 26.0, 50.0, 130.0, 260.0)
+
+
+class World:
+    """``run`` it once. ``people``: other payers than the seed's."""
+
+    def __init__(self, seed: int, options: Options, people: list[Payer] | None = None) -> None:
+        self.seed = seed
+        self.options = options
+        self.ground = ground()
+        self.raging = True
+        self.unknown = options.unknown
+        self.store_is_away = False
+        self.context = Context()  # the world's own: nobody's life
+        self.struck: Counter[str] = Counter()
+        self.hits: Counter[str] = Counter()
+        self.trace: list[tuple[float, str, str]] = []
+        self.points = 0
+        self.calls = 0
+        self.calls_of: Counter[str] = Counter()
+        self.payments_made = 0
+        self.outside = 0
+        self.crashes = 0
+        self.cases: list[str] = []
+        self.named_by = frozenset[str]()
+        self._people = people
+        self._dice = Random(f"{seed}:world")
+        self._crashes = Random(f"{seed}:crashes")
+        self._processes: list[Process] = []
+        self._counts: Counter[str] = Counter()
+        self._grave: list[asyncio.Future[None]] = []
+        self.loop = SimLoop(Random(f"{seed}:order"), self._idle)
+        self.polls = Polls(self)
+        self.judges = Judges(self)
+
+    def run(self) -> list[Complaint]:
+        """From the beginning to the end; what was not as promised."""
+        with tempfile.TemporaryDirectory(prefix="oncepay-sim-", dir=folder()) as home:
+            path = Path(home) / "world.db"
+            path.write_bytes(self.ground.database)
+            self.database_url = f"sqlite:///{path}?inline=true&busy_timeout_ms=0"
+            self._peek = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            self.loop.set_exception_handler(self._unhandled)
+            try:
+                self.loop.run_until_complete(self._live())
+            except Stuck as stuck:
+                self.judges.complain("I15", str(stuck))
+            finally:
+                for process in self._processes:
+                    process.kill()
+                self._peek.close()
+                self.shop.close()
+                self.loop.bury()
+        self.struck.update(self.sandbox.faults.struck)
+        return self.judges.complaints
+
+    def digest(self) -> str:
+        """Of the whole trace: two runs of a seed must have the same."""
+        whole = hashlib.blake2b(digest_size=16)
+        for at_s, who, what in self.trace:
+            whole.update(f"{at_s:.6f} {who} {what}\n".encode())
+        return whole.hexdigest()
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        self.sandbox = new_sandbox(lambda: START_MS / 1000 + self.loop.time(), self.seed, lambda: Carrier(self))
+        self.named_by = frozenset(key for vendor in self.sandbox.vendors.values() for key in vendor.pay_keys)
+        self.sandbox.faults.replace(rates_of(self.options))
+        self.roads = Roads(self)
+        self.shop = Shop(self)
+        for n in range(self.options.processes):
+            self._begin(f"p{n + 1}")
+        self._plan_trouble()
+        people = [Payer(self, n) for n in self.options.orders] if self._people is None else self._people
+        storm = asyncio.gather(*(self._lives(payer) for payer in people))
+        try:
+            await asyncio.wait_for(storm, STORM_MAX_S)
+        except TimeoutError:
+            self.judges.complain("I15", "people waited for four hours")
+        await asyncio.sleep(5.0)
+        await self._peace()
+
+    async def _lives(self, payer: Payer) -> None:
+        await payer.live()
+
+    def _plan_trouble(self) -> None:
+        dice = self._dice
+        for _ in range(self.options.away):
+            at_s, for_s = dice.random() * STORM_S, 1 + dice.random() ** 2 * 60
+            self.loop.call_later(at_s, self._away, True, context=self.context)
+            self.loop.call_later(at_s + for_s, self._away, False, context=self.context)
+        for _ in range(self.options.shut):
+            at_s, for_s = dice.random() * STORM_S, dice.random() * 1800
+            self.loop.call_later(at_s, self._shut, True, context=self.context)
+            self.loop.call_later(at_s + for_s, self._shut, False, context=self.context)
+
+    def _away(self, is_away: bool) -> None:  # noqa: FBT001 - called by a timer
+        self.store_is_away = is_away and self.raging
+        self.note("store", "is away" if is_away else "answers again")
+
+    def _shut(self, is_shut: bool) -> None:  # noqa: FBT001
+        self.shop.shut = is_shut and self.raging
+        self.note("shop", "shuts" if is_shut else "opens")
+
+    async def _peace(self) -> None:
+        """No faults any more, and time passes until the books agree."""
+        self.note("world", "peace")
+        self.raging, self.unknown, self.store_is_away, self.shop.shut = False, 0.0, False, False
+        self.sandbox.faults.clear()
+        self.roads.clear()
+        for process in self._processes:
+            process.clock.skew_ms = 0
+        began_s, wrong = self.loop.time(), []
+        for hours in LOOKS_H:
+            await asyncio.sleep(max(0.0, began_s + hours * HOUR_S - self.loop.time()))
+            wrong = self.judges.at_rest(await self._all("/v1/payments"))
+            if not wrong and hours * HOUR_S >= self.options.patience_s:
+                break
+        self.hits[f"peace took {hours:g} h"] += 1
+        self.judges.complaints += wrong
+        payments, feed = await self._all("/v1/payments"), await self._all("/v1/events")
+        self.cases = [case["kind"] for case in await self._all("/v1/cases")]
+        self.judges.at_end(payments, feed, await self._all("/v1/deliveries", "status=due"))
+        self._count(payments)
+
+    async def _all(self, path: str, query: str = "") -> list[dict[str, Any]]:
+        """Every page of a list."""
+        rows: list[dict[str, Any]] = []
+        after = ""
+        while True:
+            asked = "&".join(part for part in ("limit=100", query, after) if part)
+            said = await self.shop.ask("GET", path, query=asked)
+            if said is None or said.status != 200:
+                await asyncio.sleep(1.0)
+                continue
+            rows += said.body["data"]
+            if not said.body["next"] or not said.body["data"]:
+                return rows
+            after = f"after={said.body['next']}"
+
+    def _count(self, payments: list[dict[str, Any]]) -> None:
+        for payment in payments:
+            self.hit(f"a payment ended {payment['status']}")
+            if payment["closed"]:
+                self.hit(f"a payment was closed: {payment['closed']['why']}")
+            for refund in payment["refunds"]:
+                self.hit(f"a refund of {refund['origin']}: {refund['status']}")
+            if payment["status"] == "paid" and payment["paid"]["paid_ms"] > payment["deadline_ms"]:
+                self.hit("money after the deadline was accepted")
+        for told in self.shop.told:
+            for change in told.event.changes:
+                self.hit(f"an event told: {change}")
+        self.hits.update(f"a case: {kind}" for kind in self.cases)
+        if len([p for p in payments if p["status"] == "paid"]) and self.options.faults.get("notify_none") == 1.0:
+            self.hit("a payment was paid and no notification ever came")
+
+    # -- processes -----------------------------------------------------------------------------------------------
+
+    def _begin(self, name: str) -> None:
+        self._counts[name] += 1
+        process = Process(self, name, self._counts[name])
+        self._processes = [p for p in self._processes if p.life.alive] + [process]
+        process.start()
+
+    async def point(self, life: Life, what: str) -> None:
+        """A numbered point, at which a process may die or be stopped."""
+        self.points += 1
+        self.trace.append((self.loop.time(), life.name, what))
+        options = self.options
+        dies = self.points in options.crash_at
+        if self.raging and options.crash and self.crashes < CRASHES_MAX:
+            dies = dies or self._crashes.random() < options.crash
+        if dies:
+            self._crash(life, what)
+            await self._for_ever()
+        if self.raging and options.stop and self._crashes.random() < options.stop:
+            self._stop(life)
+            await asyncio.sleep(0)
+
+    def _crash(self, life: Life, what: str) -> None:
+        self.crashes += 1
+        self.note(life.name, f"DIES {what}")
+        process = next(p for p in self._processes if p.life is life)
+        process.kill()
+        self.hit(f"a process died {what.split(' /')[0]}")
+        if not any(p.life.alive for p in self._processes):
+            self.hit("no process was left")
+        pause_s = self._dice.choice((0.05, 2.0, 2.0, 45.0, 300.0)) * (0.5 + self._dice.random())
+        self.loop.call_later(pause_s, self._begin, process.name, context=self.context)
+
+    def _stop(self, life: Life) -> None:
+        pause_s = self._dice.choice((0.5, 10.0, 60.0)) * (0.5 + self._dice.random())
+        life.stopped = True
+        self.hit("a process was stopped past its leases" if pause_s > 30 else "a process was stopped for a moment")
+        self.note(life.name, f"is stopped for {pause_s:.1f} s")
+        self.loop.call_later(pause_s, self.loop.go_on, life, context=self.context)
+
+    async def _for_ever(self) -> None:
+        self._grave.append(self.loop.create_future())
+        await self._grave[-1]
+
+    async def ask_centre(
+        self, road: str, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes,
+        wait_s: float,
+    ) -> Heard:  # fmt: skip
+        """One request to whichever process is up. Raises Lost."""
+
+        def arrives(waiting: Waiting) -> None:
+            up = [p for p in self._processes if p.up]
+            if not up:
+                waiting.fail("nobody is up")
+                return
+            process = up[int(self._dice.random() * len(up))]
+            process.waiting.add(waiting)
+
+            def answer(heard: Heard) -> None:
+                process.waiting.discard(waiting)
+                waiting.answer(heard)
+
+            serving = serve(process, asgi_scope(method, path, query, headers), body, answer)
+            self.loop.in_life(process.life, serving, f"serves {path}")
+
+        heard: Heard = await self.roads.send(road, arrives, wait_s).answered()
+        return heard
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _idle(self, at_s: float | None) -> float | None:
+        """Nothing is ready: what is next, a timer or somebody who looks for work?"""
+        polled_s = self.polls.next_s()
+        if polled_s is None or (at_s is not None and at_s < polled_s):
+            return at_s
+        self.polls.wake(polled_s)
+        return polled_s
+
+    def next_due_ms(self) -> dict[str, int | None]:
+        """When there is something to do for those who poll. Not for judges."""
+        return {
+            "payments": self._peek.execute(SQL["next_payment"]).fetchall()[0][0],
+            "deliveries": self._peek.execute(SQL["next_delivery"]).fetchall()[0][0],
+        }
+
+    # -- what is noted -------------------------------------------------------------------------------------------
+
+    def note(self, who: str, what: str) -> None:
+        """A line of the trace."""
+        self.trace.append((self.loop.time(), who, what))
+
+    def hit(self, goal: str) -> None:
+        """Something happened that must happen sometimes."""
+        self.hits[goal] += 1
+
+    def written(self, values: tuple[Any, ...], name: str, told: Any) -> None:
+        """A process has written something."""
+        self.polls.dirty = True
+        if name == "commit":
+            change = values[0]
+            self.note("store", f"{change.payment.id} rev {change.payment.rev} {'won' if told else 'lost'}")
+            if not told:
+                self.hit("a process lost the guard")
+
+    def _unhandled(self, _: Any, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self.judges.complain("I20", f"nobody handled: {context.get('message')} {error!r}")
+
+
+__all__ = ["Lost", "World"]
