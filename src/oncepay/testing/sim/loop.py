@@ -140,6 +140,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self.burying = True
         self.set_exception_handler(lambda *_: None)
         self._idle = lambda at: at
+        self._ready.extend(self.frozen)
         for task in asyncio.all_tasks(self):
             task.cancel()
         for _ in range(BURY_ROUNDS):

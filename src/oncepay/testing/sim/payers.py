@@ -162,21 +162,8 @@ class Payer:
             said = await shop.ask("GET", path, app=OTHER)
             if said is not None and said.status not in {404, 503}:
                 self.world.judges.complain("I14", f"another app reads {path}: {said.status}")
-        if dice.random() < 0.05 and self.shown:
-            await self._outside()
         if dice.random() < 0.3:
             await self._refunds(path)
-
-    async def _outside(self) -> None:
-        """Somebody refunds in the vendor's console."""
-        attempt = self.shown[-1]
-        try:
-            self.world.sandbox.refund(attempt["id"].removeprefix("att_"), 1, attempt["channel"])
-        except Refused:
-            return
-        self.world.note("person", f"refunds 1 of {attempt['id']} in the console")
-        self.world.outside += 1
-        self.world.hit("money went out in the vendor's console")
 
     async def _refunds(self, path: str) -> None:
         for _ in range(AGAIN):

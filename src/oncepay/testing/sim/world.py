@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import tempfile
 from collections import Counter
@@ -50,7 +51,6 @@ class World:
         self.calls = 0
         self.calls_of: Counter[str] = Counter()
         self.payments_made = 0
-        self.outside = 0
         self.crashes = 0
         self.cases: list[str] = []
         self.named_by = frozenset[str]()
@@ -72,6 +72,7 @@ class World:
             self.database_url = f"sqlite:///{path}?inline=true&busy_timeout_ms=0"
             self._peek = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
             self.loop.set_exception_handler(self._unhandled)
+            gc.disable()  # or it would finish what is frozen
             try:
                 self.loop.run_until_complete(self._live())
             except Stuck as stuck:
@@ -82,6 +83,7 @@ class World:
                 self._peek.close()
                 self.shop.close()
                 self.loop.bury()
+                gc.enable()
         self.struck.update(self.sandbox.faults.struck)
         return self.judges.complaints
 
