@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -18,6 +19,7 @@ _HEAD = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z]\w*)")  # not the second colon of a cast
 
 
+@cache
 def load(place: str) -> Mapping[str, str]:
     """The statements below ``sql/<place>`` (a folder, or one file), by name. Raises ValueError for one that has no
     purpose or a name that was used before."""

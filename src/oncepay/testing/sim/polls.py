@@ -35,7 +35,7 @@ class Polls:
         self._sleepers: list[_Sleeper] = []
         self._due_ms: dict[str, int | None] = {}
         self._changed_s = -1.0
-        self.dirty = True  # something was written: when things are due must be read again
+        self._seen = -1
 
     async def wait(self, life: Life, kind: str, seconds: float, skew_ms: int) -> None:
         """Sleep until a tick at which there is something."""
@@ -50,9 +50,9 @@ class Polls:
 
     def next_s(self) -> float | None:
         """When the next one has something to do."""
-        if self.dirty:
-            self._due_ms = self._world.next_due_ms()
-            self.dirty = False
+        written = self._world.data_version()
+        if written != self._seen:
+            self._due_ms, self._seen = self._world.next_due_ms(), written
         return min((at for at in map(self._wakes_at, self._sleepers) if at is not None), default=None)
 
     def wake(self, at_s: float) -> None:

@@ -267,6 +267,11 @@ class World:
         self.polls.wake(polled_s)
         return polled_s
 
+    def data_version(self) -> int:
+        """Another one when somebody has committed something."""
+        version: int = self._peek.execute("PRAGMA data_version").fetchall()[0][0]
+        return version
+
     def next_due_ms(self) -> dict[str, int | None]:
         """When there is something to do for those who poll. Not for judges."""
         return {
@@ -286,7 +291,6 @@ class World:
 
     def written(self, values: tuple[Any, ...], name: str, told: Any) -> None:
         """A process has written something."""
-        self.polls.dirty = True
         if name == "commit":
             change = values[0]
             self.note("store", f"{change.payment.id} rev {change.payment.rev} {'won' if told else 'lost'}")
