@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import time
+from collections.abc import Mapping
 
 import msgspec
 from starlette.applications import Starlette
@@ -20,7 +21,7 @@ from oncepay.engine.deliver import Deliverer
 from oncepay.engine.directory import Directory
 from oncepay.engine.vault import Vault
 from oncepay.http.app import make_app
-from oncepay.ports import Clock, Dice, Ledger, Limits, Publisher, Transport, Wake
+from oncepay.ports import Channel, Clock, Dice, Ledger, Limits, Publisher, Transport, Wake
 from oncepay.publishers.roads import Roads, read_target
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.store.open import open_ledger, wake_of
@@ -94,6 +95,7 @@ async def assemble(
     ledger: Ledger | None = None,
     transport: Transport | None = None,
     webhooks: Publisher | None = None,
+    channels: Mapping[str, Channel] | None = None,
     migrate: bool = True,
 ) -> Centre:
     """Put a centre together on its database, ready to ``start``. Raises ConfigInvalid, Unavailable, and what the
@@ -109,7 +111,7 @@ async def assemble(
         wake, limits = _shared(config, ledger, dice)
         engine = Engine(
             ledger=ledger,
-            channels={name: registry.channel(name) for name in registry.known()},
+            channels=channels or {name: registry.channel(name) for name in registry.known()},
             transport=transport or HttpTransport(),
             directory=directory,
             clock=clock or SystemClock(),

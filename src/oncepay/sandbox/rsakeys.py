@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +30,7 @@ def verify_text(key: rsa.RSAPublicKey, message: bytes, signature: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=256)
 def load_private(pem: str) -> rsa.RSAPrivateKey:
     # Our own keys: proving again that the primes are prime takes longer than the whole start.
     key = serialization.load_pem_private_key(pem.encode(), None, unsafe_skip_rsa_key_validation=True)

@@ -12,6 +12,7 @@ the event feed. Both come from the caller's dice.
 from __future__ import annotations
 
 import re
+from functools import cache
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -73,7 +74,8 @@ class Applied(NamedTuple):
     checksum: str
 
 
-def migrations() -> list[Migration]:
+@cache
+def migrations() -> tuple[Migration, ...]:
     """All of this release, oldest first."""
     found = []
     for file in SQL.joinpath("migrations").iterdir():
@@ -81,7 +83,7 @@ def migrations() -> list[Migration]:
         if match:
             text = file.read_text(encoding="utf-8")
             found.append(Migration(int(match[1]), match[2], text, checksum(text)))
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def checksum(text: str) -> str:

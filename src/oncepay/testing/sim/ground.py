@@ -16,7 +16,6 @@ from typing import Final, NamedTuple, cast
 from oncepay.assembly import assemble
 from oncepay.channels import registry
 from oncepay.config import Config
-from oncepay.domain.capabilities import Policy
 from oncepay.domain.payment import Late, Unclosable
 from oncepay.engine import admin
 from oncepay.ports import Channel
@@ -47,7 +46,6 @@ class Ground(NamedTuple):
     database: bytes
     apps: dict[str, Credentials]
     channels: dict[str, Channel]
-    policy: Policy
     ways: tuple[tuple[str, str, dict[str, str]], ...]
 
 
@@ -110,13 +108,12 @@ def ground() -> Ground:
         apps = asyncio.run(_set_up(f"sqlite:///{path}?inline=true"))
         database = path.read_bytes()
     channels = {name: registry.channel(name) for name in registry.known()}
-    policy = {name: channel.capabilities for name, channel in channels.items()}
     ways = tuple(
         (name, method, PAYER if _asks_for_payer(channels[name], method) else {})
         for name in sorted(channels)
-        for method in sorted(policy[name].methods)
+        for method in sorted(channels[name].capabilities.methods)
     )
-    return Ground(database, apps, channels, policy, ways)
+    return Ground(database, apps, channels, ways)
 
 
 def _asks_for_payer(channel: Channel, method: str) -> bool:

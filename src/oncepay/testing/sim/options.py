@@ -28,7 +28,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     that a process is stopped for a while (SIGSTOP) at a point. ``unknown``: of a commit whose outcome is not told.
     ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
     to take a webhook; ``shut``: times that it is shut. ``late``, ``unclosable``: the app's policies. ``patience_s``:
-    how long peace lasts at least."""
+    how long peace lasts at least. ``real_signatures``: RSA, instead of a quick stand-in."""
 
     orders: tuple[int, ...] = tuple(range(ORDERS))
     processes: int = 2
@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late: str = "refund"
     unclosable: str = "switch"
     patience_s: float = 0.0
+    real_signatures: bool = False
 
 
 def draw(seed: int) -> Options:
@@ -73,6 +74,7 @@ def draw(seed: int) -> Options:
         late=dice.choice(("refund", "accept")),
         unclosable=dice.choice(("switch", "switch", "wait")),
         patience_s=dice.choice((0.0, 0.0, 0.0, 9 * 86_400.0)),
+        real_signatures=dice.random() < 0.05,
     )
 
 

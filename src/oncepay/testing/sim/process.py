@@ -182,12 +182,12 @@ class Process:
                     ledger=ledger,
                     transport=Wire(self.world, self.life),
                     publisher=Publisher(self.world, self.life),
+                    channels=self.world.ground.channels,
                 )
                 break
             except Unavailable:  # a supervisor starts it again
                 await asyncio.sleep(1.0)
         engine = centre.engine
-        engine.channels, engine.policy = self.world.ground.channels, self.world.ground.policy
         engine.hand_over = centre.deliverer.hand_over
         workers.start(engine, centre.deliverer)
         self.engine, self.app, self.up = engine, centre.app, True

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import tempfile
 from collections import Counter
+from contextlib import nullcontext
 from contextvars import Context
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.polls import Polls
 from oncepay.testing.sim.process import START_MS, Process
 from oncepay.testing.sim.roads import Carrier, Heard, Lost, Roads, Waiting, asgi_scope, serve
+from oncepay.testing.sim.seals import quick_seals
 from oncepay.testing.sim.shop import Shop
 
 CRASHES_MAX: Final = 12
@@ -66,7 +68,8 @@ class World:
 
     def run(self) -> list[Complaint]:
         """From the beginning to the end; what was not as promised."""
-        with tempfile.TemporaryDirectory(prefix="oncepay-sim-", dir=folder()) as home:
+        seals = nullcontext() if self.options.real_signatures else quick_seals()
+        with tempfile.TemporaryDirectory(prefix="oncepay-sim-", dir=folder()) as home, seals:
             path = Path(home) / "world.db"
             path.write_bytes(self.ground.database)
             self.database_url = f"sqlite:///{path}?inline=true&busy_timeout_ms=0"
