@@ -53,7 +53,7 @@ class World:
         self.calls = 0
         self.calls_of: Counter[str] = Counter()
         self.payments_made = 0
-        self.crashes = 0
+        self.crashed_at: list[int] = []
         self.cases: list[str] = []
         self.named_by = frozenset[str]()
         self._people = people
@@ -205,7 +205,7 @@ class World:
         self.trace.append((self.loop.time(), life.name, what))
         options = self.options
         dies = self.points in options.crash_at
-        if self.raging and options.crash and self.crashes < CRASHES_MAX:
+        if self.raging and options.crash and len(self.crashed_at) < CRASHES_MAX:
             dies = dies or self._crashes.random() < options.crash
         if dies:
             self._crash(life, what)
@@ -215,7 +215,7 @@ class World:
             await asyncio.sleep(0)
 
     def _crash(self, life: Life, what: str) -> None:
-        self.crashes += 1
+        self.crashed_at.append(self.points)
         self.note(life.name, f"DIES {what}")
         process = next(p for p in self._processes if p.life is life)
         process.kill()

@@ -1,0 +1,144 @@
+"""Planted bugs: each a patch of the real core, with the promise that must notice it. A judge that finds none of them
+judges nothing.
+
+To add one, write a context manager that patches (``patching.instead``, ``patching.attribute``) and put it into
+``PLANTED``. ``caught`` runs seeds until one complains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from oncepay.domain import desk, ids, plan, settle
+from oncepay.domain.change import Change, StepKind
+from oncepay.store.sqlite import SqliteLedger
+from oncepay.store.sqlite_group import GroupWriter
+from oncepay.testing.sim.ground import ground
+from oncepay.testing.sim.patching import attribute, instead
+from oncepay.testing.sim.run import Outcome, report, run, shrink
+
+SEEDS_MAX: Final = 100
+
+
+class Planted(NamedTuple):
+    """A bug. ``promises``: those of which at least one must be complained about."""
+
+    name: str
+    promises: frozenset[str]
+    plant: Callable[[], AbstractContextManager[None]]
+
+
+class Caught(NamedTuple):
+    """How it was found. ``seeds``: how many worlds it took."""
+
+    seeds: int
+    outcome: Outcome
+
+
+def caught(bug: Planted, seeds: Iterable[int] = range(SEEDS_MAX)) -> Caught | None:
+    """Run worlds with the bug until the judges complain of one of its promises; None when they never do."""
+    ground()
+    with bug.plant():
+        for count, seed in enumerate(seeds, 1):
+            found = run(seed)
+            if any(promise in bug.promises for promise, _, _ in found.complaints):
+                return Caught(count, found)
+    return None
+
+
+def main(say: Callable[[str], None]) -> int:
+    """Plant each, and print how it was found. 0 when all were."""
+    missed = 0
+    for bug in PLANTED:
+        found = caught(bug)
+        if found is None:
+            missed += 1
+            say(f"MISSED  {bug.name}")
+            continue
+        with bug.plant():
+            smallest = shrink(found.outcome, runs=40)
+        say(f"caught  {bug.name}: after {found.seeds} seeds")
+        for line in report(smallest):
+            say(f"        {line}")
+    return 1 if missed else 0
+
+
+# -- the bugs ----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _late_money_dropped() -> Iterator[None]:
+    def only_what_pays(at: desk.Desk, number: str) -> None:
+        attempt = at.payment.attempt(number)
+        if attempt is not None and not at.payment.paid_by:
+            settle.pay(at, attempt)
+
+    with instead(settle.money_in, only_what_pays):
+        yield
+
+
+@contextmanager
+def _never_asked() -> Iterator[None]:
+    real = plan.steps
+
+    def without_questions(*given: Any) -> Iterator[Any]:
+        return (step for step in real(*given) if step.kind is not StepKind.QUERY)
+
+    with instead(plan.steps, without_questions):
+        yield
+
+
+@contextmanager
+def _outbox_apart() -> Iterator[None]:
+    real = SqliteLedger.commit
+
+    async def without_deliveries(self: SqliteLedger, change: Change) -> bool:
+        return await real(self, msgspec.structs.replace(change, deliveries=()))
+
+    with attribute(SqliteLedger, "commit", without_deliveries):
+        yield
+
+
+@contextmanager
+def _no_guard() -> Iterator[None]:
+    real = GroupWriter.__init__
+
+    def unguarded(self: GroupWriter, writer: Any, sql: Any) -> None:
+        real(self, writer, {**sql, "guard_payment": sql["guard_payment"].replace("AND rev = ", "AND 0 < ")})
+
+    with attribute(GroupWriter, "__init__", unguarded):
+        yield
+
+
+@contextmanager
+def _refund_tried_beside_one_in_doubt() -> Iterator[None]:
+    def none(*_: Any, **__: Any) -> list[Any]:
+        return []
+
+    with instead(desk.in_doubt, none):
+        yield
+
+
+@contextmanager
+def _order_is_no_key() -> Iterator[None]:
+    real, count = ids.payment_id, iter(range(1_000_000))
+
+    def another(installation: str, app: str, order_no: str) -> str:
+        return real(installation, app, f"{order_no}/{next(count)}")
+
+    with instead(ids.payment_id, another):
+        yield
+
+
+PLANTED: Final = (
+    Planted("money that comes late is dropped", frozenset({"I3"}), _late_money_dropped),
+    Planted("channels are never asked", frozenset({"I2", "I3", "I15"}), _never_asked),
+    Planted("the outbox is not in the change's transaction", frozenset({"I8"}), _outbox_apart),
+    Planted("the guard is not looked at", frozenset({"I7", "I8", "I11"}), _no_guard),
+    Planted("a refund is tried again beside one in doubt", frozenset({"I3", "I4"}), _refund_tried_beside_one_in_doubt),
+    Planted("the same order again is another payment", frozenset({"I10"}), _order_is_no_key),
+)

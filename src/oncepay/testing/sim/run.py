@@ -1,0 +1,256 @@
+"""Running worlds: one, many, again. What a failure prints, and how it is made smaller."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import logging
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from oncepay.testing.sim.ground import ground
+from oncepay.testing.sim.options import Options, draw
+from oncepay.testing.sim.payers import SCRIPTS
+from oncepay.testing.sim.world import World
+
+CHUNK: Final = 25
+COLLECT_EVERY: Final = 20  # worlds: the collector walks everything, and does not run while a world lives
+STORY_LINES: Final = 50
+SHRINK_RUNS: Final = 120
+
+# What must have happened in 500 worlds, or they prove less than they seem to.
+SOMETIMES: Final = (
+    *(f"payer {script}" for script in dict.fromkeys(SCRIPTS)),
+    "a payment ended paid", "a payment ended closed", "a payment was closed: asked", "a payment was closed: expired",
+    "a payment was paid and no notification ever came", "money after the deadline was accepted",
+    "a refund of surplus: done", "a refund of app: done", "a refund of app: failed",
+    "an event told: reopened", "an event told: closing", "an event told: surplus.refunded",
+    "an event was delivered twice", "an event was overtaken by a newer one",
+    "an answer was: not known yet", "the risk of a switch was named", "a payer came too late",
+    "another amount for the same order was refused", "of two refunds at once the one too many was refused",
+    "a process lost the guard", "no process was left", "the store did not answer",
+    "a commit's outcome was not told, and it was there", "a commit's outcome was not told, and it was not there",
+    "a process was stopped past its leases", "a process was stopped for a moment",
+    "a process died before commit", "a process died after commit", "a process died before claim_due",
+    "a process died before the call GET", "a process died on the way GET", "a process died after the call GET",
+    "a process died before the call POST", "a process died on the way POST", "a process died after the call POST",
+    "a process died before the request POST", "a process died before the answer POST",
+    "a process died before the webhook POST", "a process died on the way of the webhook",
+    "a process died after the webhook", "a process died after mark_deliveries",
+)  # fmt: skip
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a world. ``complaints``: promise, text, seconds. ``digest``: of its trace."""
+
+    seed: int
+    options: Options
+    complaints: list[tuple[str, str, float]]
+    digest: str
+    hits: dict[str, int]
+    struck: dict[str, int]
+    points: int
+    calls: int
+    crashed_at: list[int]
+    payments: int
+    paid: int
+    story: list[str]
+
+
+def run(seed: int, options: Options | None = None) -> Outcome:
+    """One world."""
+    log = logging.getLogger("oncepay")
+    was, log.disabled = log.disabled, True
+    try:
+        world = World(seed, options or draw(seed))
+        complaints = world.run()
+    finally:
+        log.disabled = was
+    return outcome(world, complaints)
+
+
+def outcome(world: World, complaints: list[Any]) -> Outcome:
+    """Of a world that was run."""
+    return Outcome(
+        seed=world.seed,
+        options=world.options,
+        complaints=[tuple(c) for c in complaints],
+        digest=world.digest(),
+        hits=dict(world.hits),
+        struck=dict(world.struck),
+        points=world.points,
+        calls=world.calls,
+        crashed_at=world.crashed_at,
+        payments=len(world.shop.orders),
+        paid=world.payments_made,
+        story=story(world, complaints) if complaints else [],
+    )
+
+
+def story(world: World, complaints: list[Any]) -> list[str]:
+    """The last lines of the trace that have to do with what went wrong."""
+    words = {word.strip(":,") for c in complaints for word in c.text.split()}
+    about = {word.removeprefix("pay_")[:26] for word in words if word.startswith(("pay_", "evt_"))}
+    about |= {word.removeprefix("evt_")[:26] for word in words if word.startswith("evt_")}
+    about |= {word for word in words if word.startswith("order-")}
+    loud = ("DIES", "is up", "is stopped", "is away", "answers again", "peace", "shuts", "opens")
+    lines = [
+        f"{at_s:12.3f} s  {who:8} {what}"
+        for at_s, who, what in world.trace
+        if not about or any(word in what for word in about) or any(word in what for word in loud)
+    ]
+    return lines[-STORY_LINES:]
+
+
+def run_many(seeds: Iterable[int], jobs: int = 1) -> Iterator[Outcome]:
+    """Many worlds, in their order."""
+    ground()
+    if jobs == 1:
+        yield from _chunk(list(seeds))
+        return
+    numbers = list(seeds)
+    chunks = [numbers[at : at + CHUNK] for at in range(0, len(numbers), CHUNK)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("fork"), max_tasks_per_child=None) as pool:
+        for found in pool.map(_all, chunks):
+            yield from found
+
+
+def _all(seeds: list[int]) -> list[Outcome]:
+    return list(_chunk(seeds))
+
+
+def _chunk(seeds: list[int]) -> Iterator[Outcome]:
+    gc.collect()
+    gc.freeze()
+    for n, seed in enumerate(seeds, 1):
+        yield run(seed)
+        if n % COLLECT_EVERY == 0:
+            gc.collect()
+    gc.unfreeze()
+
+
+class Table:
+    """What many worlds came to."""
+
+    def __init__(self) -> None:
+        self.worlds = self.payments = self.points = self.calls = self.crashes = self.faults = 0
+        self.hits: Counter[str] = Counter()
+        self.struck: Counter[str] = Counter()
+        self.failed: list[Outcome] = []
+
+    def add(self, found: Outcome) -> None:
+        """One more."""
+        self.worlds += 1
+        self.payments += found.payments
+        self.points += found.points
+        self.calls += found.calls
+        self.crashes += len(found.crashed_at)
+        self.hits.update(found.hits)
+        self.struck.update(found.struck)
+        self.faults += sum(found.struck.values()) + len(found.crashed_at)
+        if found.complaints:
+            self.failed.append(found)
+
+    def never(self) -> list[str]:
+        """Goals that were not hit."""
+        return [goal for goal in SOMETIMES if not self.hits[goal]]
+
+    def lines(self, seconds: float) -> Iterator[str]:
+        """For people."""
+        yield f"{self.worlds:10,}  worlds, {len(self.failed)} of them not as promised"
+        yield f"{self.payments:10,}  payments, {self.payments / seconds:,.0f} a second"
+        yield f"{self.calls:10,}  calls of channels"
+        yield f"{self.points:10,}  points at which a process could die"
+        yield f"{self.crashes:10,}  deaths"
+        yield f"{self.faults:10,}  faults, deaths included"
+        yield f"{len(SOMETIMES) - len(self.never()):10,}  of {len(SOMETIMES)} things that must happen sometimes did"
+        yield from (f"     NEVER  {goal}" for goal in self.never())
+
+
+# -- a failure -------------------------------------------------------------------------------------------------------
+
+
+def report(found: Outcome) -> Iterator[str]:
+    """What a failure prints: all that is needed to see it again."""
+    given = msgspec.json.encode(found.options).decode()
+    yield f"seed {found.seed} is not as promised"
+    yield from (f"  {promise} at {at_s:.1f} s: {text}" for promise, text, at_s in found.complaints)
+    yield f"  commit {commit()}, lock {lock_hash()}, Python {platform.python_version()}"
+    yield f"  options {given}"
+    yield "  the story:"
+    yield from (f"    {line}" for line in found.story)
+    same = found.options == draw(found.seed)
+    yield f"  again: python -m oncepay.testing.sim --replay {found.seed}" + ("" if same else f" --options '{given}'")
+
+
+def commit() -> str:
+    """Of the sources, if they are a checkout."""
+    here = Path(__file__).parent
+    done = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"],  # noqa: S607 - whichever git there is
+        cwd=here, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.strip() or "unknown"
+
+
+def lock_hash() -> str:
+    """Of the locked requirements, if they are a checkout."""
+    for folder in Path(__file__).parents:
+        lock = folder / "requirements-dev.lock"
+        if lock.is_file():
+            return hashlib.blake2b(lock.read_bytes(), digest_size=6).hexdigest()
+    return "unknown"
+
+
+def shrink(found: Outcome, runs: int = SHRINK_RUNS) -> Outcome:
+    """The same complaint in a smaller world: fewer orders, fewer kinds of faults, fewer deaths."""
+    promises = {promise for promise, _, _ in found.complaints}
+    smallest = found
+    left = runs
+    progress = True
+    while progress:
+        progress = False
+        for options in _smaller(smallest):
+            if not left:
+                return smallest
+            left -= 1
+            tried = run(found.seed, options)
+            if any(promise in promises for promise, _, _ in tried.complaints):
+                smallest, progress = tried, True
+                break
+    return smallest
+
+
+def _smaller(found: Outcome) -> Iterator[Options]:
+    """Smaller worlds, the much smaller first."""
+    given = found.options
+
+    def but(**changed: Any) -> Options:
+        return msgspec.structs.replace(given, **changed)
+
+    half = len(given.orders) // 2
+    if half:
+        yield from (but(orders=given.orders[:half]), but(orders=given.orders[half:]))
+        yield from (but(orders=tuple(o for o in given.orders if o != order)) for order in given.orders)
+    if given.crash:
+        yield but(crash=0.0)
+        yield but(crash=0.0, crash_at=tuple(found.crashed_at))
+    yield from (but(crash_at=tuple(n for n in given.crash_at if n != at)) for at in given.crash_at)
+    for name, calm in (
+        ("faults", {}), ("roads", {}), ("stop", 0.0), ("unknown", 0.0), ("away", 0), ("skew_s", 0.0), ("shop", 0.0),
+        ("shut", 0), ("patience_s", 0.0), ("processes", 1),
+    ):  # fmt: skip
+        if getattr(given, name) != calm:
+            yield but(**{name: calm})
+    for name in ("faults", "roads"):
+        rates = getattr(given, name)
+        if len(rates) > 1:
+            yield from (but(**{name: {k: v for k, v in rates.items() if k != out}}) for out in rates)

@@ -1,0 +1,1 @@
+def main(p,s): return 0
