@@ -107,9 +107,11 @@ class Judges:
 
     # -- at the end ----------------------------------------------------------------------------------------------
 
-    def at_rest(self, payments: list[dict[str, Any]]) -> list[Complaint]:
-        """What the books do not agree on. Until the end of the world this may pass."""
-        shop, found = self._world.shop, []
+    def at_rest(self, payments: list[dict[str, Any]], due: list[dict[str, Any]]) -> list[Complaint]:
+        """What the books do not agree on. Until the end of the world this may pass. ``due``: deliveries that are
+        neither done nor parked."""
+        shop, now_s = self._world.shop, self._world.loop.time()
+        found = [Complaint("I8", f"{row['event']} is neither delivered nor parked", now_s) for row in due]
         deeds, versions = shop.deeds(), shop.versions()
         rows: dict[str, list[Row]] = {}
         for row in self._world.sandbox.books():
@@ -118,22 +120,19 @@ class Judges:
             own = rows.pop(payment["id"].removeprefix("pay_"), [])
             order_no = payment["order_no"]
             said = disagreements(own, payment, deeds.get(order_no, []), versions.get(order_no, 0))
-            found += [Complaint(p, f"{order_no} {payment['id']}: {t}", self._world.loop.time()) for p, t in said]
+            found += [Complaint(p, f"{order_no} {payment['id']}: {t}", now_s) for p, t in said]
         for number, own in rows.items():
             if any(row.paid for row in own):
-                found.append(Complaint("I2", f"{number} was paid, and the centre does not know it", 0.0))
+                found.append(Complaint("I2", f"{number} was paid, and the centre does not know it", now_s))
         known = {payment["order_no"] for payment in payments}
         for order_no in sorted(self._acknowledged - known):
-            found.append(Complaint("I11", f"{order_no} was acknowledged and is not there", 0.0))
+            found.append(Complaint("I11", f"{order_no} was acknowledged and is not there", now_s))
         return found
 
-    def at_end(self, payments: list[dict[str, Any]], feed: list[dict[str, Any]], due: list[dict[str, Any]]) -> None:
-        """What must be so when all has come to rest. ``feed``: all events by the pull road. ``due``: deliveries that
-        are neither done nor parked."""
+    def at_end(self, payments: list[dict[str, Any]], feed: list[dict[str, Any]]) -> None:
+        """What must be so when all has come to rest. ``feed``: all events by the pull road."""
         for payment in payments:
             self.saw("the list", payment)
-        for row in due:
-            self.complain("I8", f"{row['event']} is neither delivered nor parked")
         self._feed(payments, feed)
         self._consumer(payments)
         self._bounded()

@@ -26,7 +26,7 @@ EARLY_S: Final = 300.0
 class Payer:
     """One order from its beginning to the end of anybody's interest in it."""
 
-    def __init__(self, world: World, n: int, script: str = "", way: str = "") -> None:
+    def __init__(self, world: World, n: int, script: str = "", way: str = "", *, refund: bool | None = None) -> None:
         self.world = world
         self.order_no = f"order-{n}"
         self.dice = Random(f"{world.seed}:order:{n}")
@@ -35,6 +35,7 @@ class Payer:
         named = {f"{channel} {method}": (channel, method, payer) for channel, method, payer in world.ground.ways}
         self.way = named[way] if way else first
         self.minor = self.dice.choice((1, 100, 8800, 19_999))
+        self.refund = refund  # None: drawn
         self.payment = ""
         self.shown: list[dict[str, Any]] = []  # attempts with a credential
 
@@ -162,7 +163,7 @@ class Payer:
             said = await shop.ask("GET", path, app=OTHER)
             if said is not None and said.status not in {404, 503}:
                 self.world.judges.complain("I14", f"another app reads {path}: {said.status}")
-        if dice.random() < 0.3:
+        if dice.random() < 0.3 if self.refund is None else self.refund:
             await self._refunds(path)
 
     async def _refunds(self, path: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
@@ -67,14 +68,21 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(seed: int, options: Options | None = None) -> Outcome:
     """One world."""
-    log = logging.getLogger("oncepay")
-    was, log.disabled = log.disabled, True
-    try:
+    with quietly():
         world = World(seed, options or draw(seed))
         complaints = world.run()
-    finally:
-        log.disabled = was
     return outcome(world, complaints)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the log of the centre: it would say what the faults are."""
+    was = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(was)
 
 
 def outcome(world: World, complaints: list[Any]) -> Outcome:

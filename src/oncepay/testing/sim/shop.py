@@ -143,7 +143,7 @@ class Shop:
         except Lost:
             pass
         self.log.append(Call(world.loop.time(), method, path, body, said))
-        world.note("app", f"{method} {path} -> {said.status if said else 'no answer'} {said.code if said else ''}")
+        world.note("a stranger" if app == OTHER else "app", f"{method} {path} -> {said.status if said else 'no answer'} {said.code if said else ''}")
         if said is not None and app != OTHER:
             world.judges.heard(method, path, said, floor)
         return said

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import Context
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import apsw
 
+from oncepay.domain.change import Change
 from oncepay.testing.sim.ground import SQL, folder, ground, new_sandbox
 from oncepay.testing.sim.judges import Complaint, Judges
 from oncepay.testing.sim.loop import Life, SimLoop, Stuck
@@ -36,9 +38,9 @@ LOOKS_H: Final = (0.3, 1.0, 2.5, 8.0, 26.0, 50.0, 130.0, 260.0)
 
 
 class World:
-    """``run`` it once. ``people``: other payers than the seed's."""
+    """``run`` it once. ``people``: makes other payers than the seed's, once there are channels."""
 
-    def __init__(self, seed: int, options: Options, people: list[Payer] | None = None) -> None:
+    def __init__(self, seed: int, options: Options, people: Callable[[World], list[Payer]] | None = None) -> None:
         self.seed = seed
         self.options = options
         self.ground = ground()
@@ -108,7 +110,7 @@ class World:
         for n in range(self.options.processes):
             self._begin(f"p{n + 1}")
         self._plan_trouble()
-        people = [Payer(self, n) for n in self.options.orders] if self._people is None else self._people
+        people = self._people(self) if self._people else [Payer(self, n) for n in self.options.orders]
         storm = asyncio.gather(*(self._lives(payer) for payer in people))
         try:
             await asyncio.wait_for(storm, STORM_MAX_S)
@@ -150,14 +152,15 @@ class World:
         began_s, wrong = self.loop.time(), []
         for hours in LOOKS_H:
             await asyncio.sleep(max(0.0, began_s + hours * HOUR_S - self.loop.time()))
-            wrong = self.judges.at_rest(await self._all("/v1/payments"))
+            due = await self._all("/v1/deliveries", "status=due")
+            wrong = self.judges.at_rest(await self._all("/v1/payments"), due)
             if not wrong and hours * HOUR_S >= self.options.patience_s:
                 break
         self.hits[f"peace took {hours:g} h"] += 1
         self.judges.complaints += wrong
         payments, feed = await self._all("/v1/payments"), await self._all("/v1/events")
         self.cases = [case["kind"] for case in await self._all("/v1/cases")]
-        self.judges.at_end(payments, feed, await self._all("/v1/deliveries", "status=due"))
+        self.judges.at_end(payments, feed)
         self._count(payments)
 
     async def _all(self, path: str, query: str = "") -> list[dict[str, Any]]:
@@ -222,7 +225,8 @@ class World:
         self.hit(f"a process died {what.split(' /')[0]}")
         if not any(p.life.alive for p in self._processes):
             self.hit("no process was left")
-        pause_s = self._dice.choice((0.05, 2.0, 2.0, 45.0, 300.0)) * (0.5 + self._dice.random())
+        dice = Random(f"{self.seed}:pause:{self.points}")
+        pause_s = dice.choice((0.05, 2.0, 2.0, 45.0, 300.0)) * (0.5 + dice.random())
         self.loop.call_later(pause_s, self._begin, process.name, context=self.context)
 
     def _stop(self, life: Life) -> None:
@@ -295,14 +299,24 @@ class World:
     def written(self, values: tuple[Any, ...], name: str, told: Any) -> None:
         """A process has written something."""
         if name == "commit":
-            change = values[0]
-            self.note("store", f"{change.payment.id} rev {change.payment.rev} {'won' if told else 'lost'}")
+            self.note("store", described(values[0]) if told else f"{values[0].payment.id}: another was faster")
             if not told:
                 self.hit("a process lost the guard")
 
     def _unhandled(self, _: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
         self.judges.complain("I20", f"nobody handled: {context.get('message')} {error!r}")
+
+
+def described(change: Change) -> str:
+    """A change in one line, for people: what was heard, what is called for, how things stand, what the app is told."""
+    payment, tail = change.payment, len(change.payment.id)
+    said = [f"{e.road.value} says {e.fact.value} of {e.number[tail:]}" for e in change.evidence]
+    calls = [f"{a.asked.value} of {a.no[tail:]} begins" for a in payment.attempts if a.until_ms and a.asked]
+    stand = [f"{a.no[tail:]} {a.status.value}" for a in payment.attempts]
+    told = [f"tells version {change.event.version}: {', '.join(change.event.changes)}"] if change.event else []
+    cases = [f"case {case.kind}" for case in change.cases]
+    return f"{payment.id} rev {payment.rev} {payment.status.value}: {'; '.join([*said, *calls, *stand, *told, *cases])}"
 
 
 __all__ = ["Lost", "World"]
