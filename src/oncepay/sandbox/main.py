@@ -94,7 +94,7 @@ class Sandbox:
         self.switches = Switches() if switches is None else switches
         self._seed = seed
         self._post = post
-        self._kept = kept_keys or {}
+        self._made_of = kept_keys or {}
         self.faults = Faults(random.Random(seed))
         if self.home is not None:
             self.home.mkdir(parents=True, exist_ok=True)
@@ -103,8 +103,8 @@ class Sandbox:
         self.base_url = ""
         self.wechat = WechatPay(self._ground("wechat"), keys or self._kept_keys("wechat", KeyFile))
         self.alipay = Alipay(self._ground("alipay"), alipay_keys or self._kept_keys("alipay", alipay.KeyFile))
-        kept_keys = unionpay_keys or self._kept_keys("unionpay", unionpay.KeyFile)
-        self.unionpay = UnionPay(self._ground("unionpay"), kept_keys)
+        signers = unionpay_keys or self._kept_keys("unionpay", unionpay.KeyFile)
+        self.unionpay = UnionPay(self._ground("unionpay"), signers)
         vendors: tuple[Vendor, ...] = (self.wechat, self.alipay, self.unionpay)
         self.vendors = {vendor.name: vendor for vendor in vendors}
         self.app = App(self)
@@ -234,8 +234,8 @@ class Sandbox:
         )
 
     def _kept_keys(self, name: str, of: type[Keys]) -> Keys | None:
-        if name in self._kept:
-            return msgspec.json.decode(self._kept[name], type=of)
+        if name in self._made_of:
+            return msgspec.json.decode(self._made_of[name], type=of)
         path = None if self.home is None else self.home / "keys.json"
         if path is None or not path.exists():
             return None

@@ -12,8 +12,8 @@ the event feed. Both come from the caller's dice.
 from __future__ import annotations
 
 import re
-from functools import cache
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
 

@@ -1,9 +1,9 @@
 """The command: run worlds, or one again.
 
-    python -m oncepay.testing.sim --seeds 0:500
-    python -m oncepay.testing.sim --replay 17 [--options JSON] [--trace]
-    python -m oncepay.testing.sim --sweep [--pairs 200]
-    python -m oncepay.testing.sim --planted
+python -m oncepay.testing.sim --seeds 0:500
+python -m oncepay.testing.sim --replay 17 [--options JSON] [--trace]
+python -m oncepay.testing.sim --sweep [--pairs 200]
+python -m oncepay.testing.sim --planted
 """
 
 from __future__ import annotations

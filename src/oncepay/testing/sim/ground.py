@@ -135,9 +135,7 @@ async def _set_up(url: str) -> dict[str, Credentials]:
     names += [(app_id(late, u), late, u) for late in ("refund", "accept") for u in ("switch", "wait")]
     for name, late, unclosable in names:
         app, key = await admin.create_app(engine, name, name)
-        app = await admin.set_policies(
-            engine, app, late=cast("Late", late), unclosable=cast("Unclosable", unclosable)
-        )
+        app = await admin.set_policies(engine, app, late=cast("Late", late), unclosable=cast("Unclosable", unclosable))
         _, secret = await admin.add_endpoint(engine, app, f"https://shop.example/{name}")
         apps[name] = Credentials(key, secret)
     sandbox = new_sandbox(lambda: START_MS / 1000, 1, _silent)

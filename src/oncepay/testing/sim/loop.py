@@ -62,9 +62,9 @@ class SimLoop(asyncio.BaseEventLoop):
         if not self._ready and not self._stopping:
             self._jump()
         scheduled, ready = self._scheduled, self._ready
-        while scheduled and scheduled[0]._when <= self._at:  # noqa: SLF001 - a loop is made of its handles
+        while scheduled and scheduled[0].when() <= self._at:
             handle = heapq.heappop(scheduled)
-            handle._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001
+            handle._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001 - a loop is made of its handles
             ready.append(handle)
         batch = [ready.popleft() for _ in range(len(ready))]
         if len(batch) > 1:
@@ -110,11 +110,11 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # -- what must not happen in here ------------------------------------------------------------------------------
 
-    def call_soon_threadsafe(self, *_: Any, **__: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
         """No threads."""
         raise RuntimeError("a thread came into the simulation")
 
-    def run_in_executor(self, *_: Any, **__: Any) -> Any:
+    def run_in_executor(self, *_: Any, **__: Any) -> Any:  # type: ignore[override]
         """No threads."""
         raise RuntimeError("something wanted a thread of the simulation")
 

@@ -60,6 +60,8 @@ def draw(seed: int) -> Options:
     faults = some(CHANNEL_FAULTS, share)
     if dice.random() < 0.1:
         faults = {"notify_none": 1.0, **faults}  # a day without any notification: asking alone must do
+    if dice.random() < 0.08:
+        faults = {**faults, "refund_closed": 1.0}
     return Options(
         processes=dice.choice((1, 2, 2, 2)),
         faults=faults,

@@ -172,7 +172,9 @@ class Payer:
             if said is not None and said.status == 200 and said.body["status"] != "open":
                 break
             await asyncio.sleep(5 + 10 * self.dice.random())
-        parts = self.dice.choice(((self.minor,), (self.minor // 2 or 1, self.minor // 3 or 1), (self.minor, self.minor)))
+        parts = self.dice.choice(
+            ((self.minor,), (self.minor // 2 or 1, self.minor // 3 or 1), (self.minor, self.minor))
+        )
         bodies = [{"refund_no": f"{self.order_no}-{n}", "minor": minor} for n, minor in enumerate(parts)]
         found = await asyncio.gather(*(self._patiently(f"{path}/refunds", body) for body in bodies))
         codes = [said.code for said in found if said is not None]

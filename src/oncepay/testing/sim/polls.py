@@ -1,5 +1,5 @@
-"""Loops that only look whether there is work. Each look that would find nothing is left out: the sleeper is woken at the
-first of its own ticks at which there is something, so that a quiet week costs nothing."""
+"""Loops that only look whether there is work. Each look that would find nothing is left out: the sleeper is woken at
+the first of its own ticks at which there is something, so that a quiet week costs nothing."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 points to die at that are the world's.
 
 Both processes of a world have connections of their own to one SQLite file, as two real ones have: what a dead one had
-in memory (changes that wait, marks of deliveries, pauses, what it remembered of payments) is gone, what it had committed
-is there. A ledger shared in memory would have kept the first and hidden that.
+in memory (changes that wait, marks of deliveries, pauses, what it remembered of payments) is gone, what it had
+committed is there. A ledger shared in memory would have kept the first and hidden that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from starlette.applications import Starlette
 
-from oncepay.assembly import assemble
+from oncepay.assembly import Centre, assemble
 from oncepay.config import Config
 from oncepay.domain.errors import CommitUnknown, Unavailable
 from oncepay.engine import workers
@@ -170,21 +170,10 @@ class Process:
         self.world.loop.in_life(self.life, self._start(), f"start {self.name}")
 
     async def _start(self) -> None:
-        config = Config(public_url=CENTRE_URL, master_key=MASTER_KEY)
-        while True:
-            self._ledger = await open_sqlite(self.world.database_url, token=self._dice.token, migrate=False)
-            ledger = cast("Ledger", SimLedger(self.world, self.life, self._ledger))
+        centre = None
+        while centre is None:
             try:
-                centre = await assemble(
-                    config,
-                    clock=self.clock,
-                    dice=self._dice,
-                    ledger=ledger,
-                    transport=Wire(self.world, self.life),
-                    publisher=Publisher(self.world, self.life),
-                    channels=self.world.ground.channels,
-                )
-                break
+                centre = await self._assembled()
             except Unavailable:  # a supervisor starts it again
                 await asyncio.sleep(1.0)
         engine = centre.engine
@@ -192,6 +181,18 @@ class Process:
         workers.start(engine, centre.deliverer)
         self.engine, self.app, self.up = engine, centre.app, True
         self.world.note(self.life.name, "is up")
+
+    async def _assembled(self) -> Centre:
+        self._ledger = await open_sqlite(self.world.database_url, token=self._dice.token, migrate=False)
+        return await assemble(
+            Config(public_url=CENTRE_URL, master_key=MASTER_KEY),
+            clock=self.clock,
+            dice=self._dice,
+            ledger=cast("Ledger", SimLedger(self.world, self.life, self._ledger)),
+            transport=Wire(self.world, self.life),
+            publisher=Publisher(self.world, self.life),
+            channels=self.world.ground.channels,
+        )
 
     def kill(self) -> None:
         """As ``kill -9`` does. Who waited for it is told by the network."""

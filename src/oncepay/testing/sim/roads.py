@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from oncepay.outbound import CallFailed, Client, Reply
@@ -192,7 +192,7 @@ class Carrier:
         path = urlsplit(url).path
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         try:
-            status, answer = await self._world.ask_centre("notify", "POST", path, b"", raw, body, answer_s)
+            status, answer = await self._world.ask_centre("notify", Asked("POST", path, b"", raw, body), answer_s)
         except Lost:
             return None
         self._world.note("channel", f"notifies {path} -> {status}")
@@ -258,21 +258,30 @@ class _Hooks(Client):
 # -- into the centre -------------------------------------------------------------------------------------------------
 
 
-def asgi_scope(method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    """A request as servers hand it to an application."""
-    return {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http",
-        "path": path, "raw_path": path.encode(), "query_string": query, "headers": headers, "root_path": "",
-        "client": ("203.0.113.1", 1), "server": ("centre.test", 80),
-    }  # fmt: skip
+class Asked(NamedTuple):
+    """A request to the centre."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def scope(self) -> dict[str, Any]:
+        """As servers hand it to an application."""
+        return {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": self.method, "scheme": "http",
+            "path": self.path, "raw_path": self.path.encode(), "query_string": self.query, "headers": self.headers,
+            "root_path": "", "client": ("203.0.113.1", 1), "server": ("centre.test", 80),
+        }  # fmt: skip
 
 
-async def serve(process: Process, scope: dict[str, Any], body: bytes, answer: Callable[[Heard], None]) -> None:
+async def serve(process: Process, asked: Asked, answer: Callable[[Heard], None]) -> None:
     """One request in a process of the centre, in the real application."""
     status, chunks = 500, []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
+        return {"type": "http.request", "body": asked.body, "more_body": False}
 
     async def send(message: Any) -> None:
         nonlocal status
@@ -281,9 +290,9 @@ async def serve(process: Process, scope: dict[str, Any], body: bytes, answer: Ca
         else:
             chunks.append(message.get("body", b""))
 
-    what = f"{scope['method']} {scope['path']}"
+    what = f"{asked.method} {asked.path}"
     await process.world.point(process.life, f"before the request {what}")
-    run: Awaitable[None] = process.app(scope, receive, send)
+    run: Awaitable[None] = process.app(asked.scope(), receive, send)
     await run
     await process.world.point(process.life, f"before the answer {what}")
     answer((status, b"".join(chunks)))

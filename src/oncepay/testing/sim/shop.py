@@ -20,7 +20,7 @@ from oncepay.client.shapes import Event
 from oncepay.client.webhooks import verify
 from oncepay.testing.sim.ground import OTHER, SQL, app_id
 from oncepay.testing.sim.process import START_MS
-from oncepay.testing.sim.roads import API_ANSWER_S, Lost
+from oncepay.testing.sim.roads import API_ANSWER_S, Asked, Lost
 
 if TYPE_CHECKING:
     from oncepay.testing.sim.world import World
@@ -138,12 +138,16 @@ class Shop:
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
         said: Said | None = None
         try:
-            status, answer = await world.ask_centre("api", method, path, query.encode(), headers, raw, API_ANSWER_S)
+            asked = Asked(method, path, query.encode(), headers, raw)
+            status, answer = await world.ask_centre("api", asked, API_ANSWER_S)
             said = Said(status, msgspec.json.decode(answer) if answer else None)
         except Lost:
             pass
         self.log.append(Call(world.loop.time(), method, path, body, said))
-        world.note("a stranger" if app == OTHER else "app", f"{method} {path} -> {said.status if said else 'no answer'} {said.code if said else ''}")
+        world.note(
+            "a stranger" if app == OTHER else "app",
+            f"{method} {path} -> {said.status if said else 'no answer'} {said.code if said else ''}",
+        )
         if said is not None and app != OTHER:
             world.judges.heard(method, path, said, floor)
         return said

@@ -64,9 +64,7 @@ def ways() -> list[str]:
 
 def play(story: Story, way: str, crash_at: tuple[int, ...] = (), processes: int = 1) -> Outcome:
     """One story, with deaths at these points."""
-    options = Options(
-        orders=(0,), processes=processes, crash_at=crash_at, late=story.late, unclosable=story.unclosable
-    )
+    options = Options(orders=(0,), processes=processes, crash_at=crash_at, late=story.late, unclosable=story.unclosable)
 
     def people(world: World) -> list[Payer]:
         world.sandbox.faults.replace({"once": [dict(fault) for fault in story.once]})

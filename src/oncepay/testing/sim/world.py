@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from contextvars import Context
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import apsw
 
@@ -24,11 +24,12 @@ from oncepay.testing.sim.options import Options, rates_of
 from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.polls import Polls
 from oncepay.testing.sim.process import START_MS, Process
-from oncepay.testing.sim.roads import Carrier, Heard, Lost, Roads, Waiting, asgi_scope, serve
+from oncepay.testing.sim.roads import Asked, Carrier, Heard, Lost, Roads, Waiting, serve
 from oncepay.testing.sim.seals import quick_seals
 from oncepay.testing.sim.shop import Shop
 
 CRASHES_MAX: Final = 12
+REFUSALS: Final = 6
 STORM_S: Final = 600.0  # in which the store goes away and the shop is shut
 STORM_MAX_S: Final = 4 * 3_600.0
 HOUR_S: Final = 3_600.0
@@ -126,26 +127,28 @@ class World:
         dice = self._dice
         for _ in range(self.options.away):
             at_s, for_s = dice.random() * STORM_S, 1 + dice.random() ** 2 * 60
-            self.loop.call_later(at_s, self._away, True, context=self.context)
-            self.loop.call_later(at_s + for_s, self._away, False, context=self.context)
+            self.loop.call_later(at_s, self._away, "is away", context=self.context)
+            self.loop.call_later(at_s + for_s, self._away, "answers again", context=self.context)
         for _ in range(self.options.shut):
             at_s, for_s = dice.random() * STORM_S, dice.random() * 1800
-            self.loop.call_later(at_s, self._shut, True, context=self.context)
-            self.loop.call_later(at_s + for_s, self._shut, False, context=self.context)
+            self.loop.call_later(at_s, self._shut, "shuts", context=self.context)
+            self.loop.call_later(at_s + for_s, self._shut, "opens", context=self.context)
 
-    def _away(self, is_away: bool) -> None:  # noqa: FBT001 - called by a timer
-        self.store_is_away = is_away and self.raging
-        self.note("store", "is away" if is_away else "answers again")
+    def _away(self, how: str) -> None:
+        self.store_is_away = how == "is away" and self.raging
+        self.note("store", how)
 
-    def _shut(self, is_shut: bool) -> None:  # noqa: FBT001
-        self.shop.shut = is_shut and self.raging
-        self.note("shop", "shuts" if is_shut else "opens")
+    def _shut(self, how: str) -> None:
+        self.shop.shut = how == "shuts" and self.raging
+        self.note("shop", how)
 
     async def _peace(self) -> None:
         """No faults any more, and time passes until the books agree."""
         self.note("world", "peace")
         self.raging, self.unknown, self.store_is_away, self.shop.shut = False, 0.0, False, False
         self.sandbox.faults.clear()
+        if self.options.faults.get("refund_closed") == 1.0:  # refusals go on: else no refund ever fails
+            self.sandbox.faults.replace({"once": [{"fault": "refund_closed", "times": REFUSALS}]})
         self.roads.clear()
         for process in self._processes:
             process.clock.skew_ms = 0
@@ -191,7 +194,7 @@ class World:
             for change in told.event.changes:
                 self.hit(f"an event told: {change}")
         self.hits.update(f"a case: {kind}" for kind in self.cases)
-        if len([p for p in payments if p["status"] == "paid"]) and self.options.faults.get("notify_none") == 1.0:
+        if [p for p in payments if p["status"] == "paid"] and self.options.faults.get("notify_none") == 1.0:
             self.hit("a payment was paid and no notification ever came")
 
     # -- processes -----------------------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ class World:
         self.note(life.name, f"DIES {what}")
         process = next(p for p in self._processes if p.life is life)
         process.kill()
-        self.hit(f"a process died {what.split(' /')[0]}")
+        self.hit(f"a process died {what.split(' /', maxsplit=1)[0]}")
         if not any(p.life.alive for p in self._processes):
             self.hit("no process was left")
         dice = Random(f"{self.seed}:pause:{self.points}")
@@ -240,10 +243,7 @@ class World:
         self._grave.append(self.loop.create_future())
         await self._grave[-1]
 
-    async def ask_centre(
-        self, road: str, method: str, path: str, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes,
-        wait_s: float,
-    ) -> Heard:  # fmt: skip
+    async def ask_centre(self, road: str, asked: Asked, wait_s: float) -> Heard:
         """One request to whichever process is up. Raises Lost."""
 
         def arrives(waiting: Waiting) -> None:
@@ -258,8 +258,7 @@ class World:
                 process.waiting.discard(waiting)
                 waiting.answer(heard)
 
-            serving = serve(process, asgi_scope(method, path, query, headers), body, answer)
-            self.loop.in_life(process.life, serving, f"serves {path}")
+            self.loop.in_life(process.life, serve(process, asked, answer), f"serves {asked.path}")
 
         heard: Heard = await self.roads.send(road, arrives, wait_s).answered()
         return heard
@@ -276,15 +275,17 @@ class World:
 
     def data_version(self) -> int:
         """Another one when somebody has committed something."""
-        version: int = self._peek.execute("PRAGMA data_version").fetchall()[0][0]
-        return version
+        return self._peeked("PRAGMA data_version") or 0
 
     def next_due_ms(self) -> dict[str, int | None]:
         """When there is something to do for those who poll. Not for judges."""
         return {
-            "payments": self._peek.execute(SQL["next_payment"]).fetchall()[0][0],
-            "deliveries": self._peek.execute(SQL["next_delivery"]).fetchall()[0][0],
+            "payments": self._peeked(SQL["next_payment"]),
+            "deliveries": self._peeked(SQL["next_delivery"]),
         }
+
+    def _peeked(self, statement: str) -> int | None:
+        return cast("int | None", self._peek.execute(statement).fetchall()[0][0])
 
     # -- what is noted -------------------------------------------------------------------------------------------
 
