@@ -15,6 +15,7 @@ RECORDED = {  # a seed that shows it soon, so that a test need not look for one
     "the outbox is not in the change's transaction": 0,
     "the guard is not looked at": 1,
     "a refund is tried again beside one in doubt": 1,
+    "a switch does not wait for the old attempt's end": 0,
     "the same order again is another payment": 0,
 }
 

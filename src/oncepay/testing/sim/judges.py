@@ -7,6 +7,8 @@ K is the channels' books, L the client's log, A the app's books. The numbers are
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -135,6 +137,7 @@ class Judges:
             self.saw("the list", payment)
         self._feed(payments, feed)
         self._consumer(payments)
+        self._one_at_a_time(payments)
         self._bounded()
         for case in self._world.cases:
             if case == "poisoned":
@@ -171,6 +174,21 @@ class Judges:
             ):  # fmt: skip
                 self.complain("I9", f"who drops older versions has {known}, the API {payment}")
 
+    def _one_at_a_time(self, payments: list[dict[str, Any]]) -> None:
+        """Where the policy is to wait, an attempt is over at its channel before the next one is there."""
+        if self._world.options.unclosable != "wait":
+            return
+        rows = {row.number: row for row in self._world.sandbox.books()}
+        for payment in payments:
+            shown = [a for a in payment["attempts"] if a["shown_ms"] is not None]
+            for before, after in pairwise(shown):
+                row, following = (rows.get(a["id"].removeprefix("att_")) for a in (before, after))
+                if row is None or following is None:  # a page that nobody opened
+                    continue
+                ends = [_s(at) for at in (row.closed_at, row.paid_at, row.expires) if at]
+                if _s(following.created) < min(ends):
+                    self.complain("I1", f"{following.number} was there while {row.number} could be paid")
+
     def _bounded(self) -> None:
         for payment, count in self._world.calls_of.items():
             if count > CALLS_MAX:
@@ -204,6 +222,10 @@ def disagreements(
     if version != payment["version"]:
         yield "I8", f"the app was told version {version} of {payment['version']}"
     yield from (("I15", f"refund {r['refund_no']} is open") for r in payment["refunds"] if r["status"] == "open")
+
+
+def _s(rfc3339: str) -> float:
+    return datetime.fromisoformat(rfc3339).timestamp()
 
 
 def _payment_of(path: str) -> str:

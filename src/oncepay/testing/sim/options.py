@@ -28,7 +28,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     that a process is stopped for a while (SIGSTOP) at a point. ``unknown``: of a commit whose outcome is not told.
     ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
     to take a webhook; ``shut``: times that it is shut. ``late``, ``unclosable``: the app's policies. ``patience_s``:
-    how long peace lasts at least. ``real_signatures``: RSA, instead of a quick stand-in."""
+    how long peace lasts at least. ``meddlers``: share of orders that somebody else meddles with at the same
+    time. ``real_signatures``: RSA, instead of a quick stand-in."""
 
     orders: tuple[int, ...] = tuple(range(ORDERS))
     processes: int = 2
@@ -45,6 +46,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     late: str = "refund"
     unclosable: str = "switch"
     patience_s: float = 0.0
+    meddlers: float = 0.0
     real_signatures: bool = False
 
 
@@ -55,28 +57,31 @@ def draw(seed: int) -> Options:
     def some(names: tuple[str, ...], share: float) -> dict[str, float]:
         return {name: dice.choice(RATES) for name in names if dice.random() < share}
 
-    share = dice.choice((0.0, 0.05, 0.1, 0.2))
+    share = dice.choice((0.0, 0.05, 0.1, 0.2, 0.3))
     roads = tuple(f"{road} {fault}" for road in ROADS for fault in ROAD_FAULTS)
     faults = some(CHANNEL_FAULTS, share)
     if dice.random() < 0.1:
         faults = {"notify_none": 1.0, **faults}  # a day without any notification: asking alone must do
     if dice.random() < 0.08:
         faults = {**faults, "refund_closed": 1.0}
+    if dice.random() < 0.15:  # whoever comes too late can pay all the same
+        faults = {**faults, "pay_after_close": 1.0, "late_bank": 1.0}
     return Options(
         processes=dice.choice((1, 2, 2, 2)),
         faults=faults,
-        roads=some(roads, dice.choice((0.0, 0.1, 0.25, 0.4))),
+        roads=some(roads, dice.choice((0.0, 0.15, 0.3, 0.5))),
         crash=dice.choice((0.0, 0.002, 0.005, 0.02)),
         stop=dice.choice((0.0, 0.0, 0.002)),
         unknown=dice.choice((0.0, 0.0, 0.02, 0.1)),
         away=dice.choice((0, 0, 1, 3)),
-        skew_s=dice.choice((0.0, 0.0, 2.0, 60.0)),
+        skew_s=dice.choice((0.0, 0.0, 0.0, 2.0, 2.0, 60.0, 60.0, 86_400.0)),
         shop=dice.choice((0.0, 0.1, 0.4)),
         shut=dice.choice((0, 0, 1)),
         late=dice.choice(("refund", "accept")),
         unclosable=dice.choice(("switch", "switch", "wait")),
         patience_s=dice.choice((0.0, 0.0, 0.0, 9 * 86_400.0)),
         real_signatures=dice.random() < 0.05,
+        meddlers=dice.choice((0.0, 0.0, 0.3, 0.8)),
     )
 
 

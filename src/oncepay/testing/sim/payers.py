@@ -50,18 +50,23 @@ class Payer:
             "amount": {"minor": self.minor, "currency": "CNY"},
             "subject": "Tea",
             "deadline_ms": START_MS + int((self.world.loop.time() + minutes * 60) * 1000),
-            "attempt": self._attempt(self.way),
+            "attempt": self.attempt(self.way),
         }
         if self.script == "asks thrice at once":
             await asyncio.gather(*(self._create() for _ in range(2)))
         await self._create()
         if not self.payment:
             return
+        meddling = None
+        if self.dice.random() < self.world.options.meddlers:
+            meddling = asyncio.create_task(Meddler(self).live())
         await self._acts()
         await asyncio.sleep(self.dice.random() * 60)
         await self._afterwards()
+        if meddling is not None:
+            await meddling
 
-    def _attempt(self, way: tuple[str, str, dict[str, str]]) -> dict[str, Any]:
+    def attempt(self, way: tuple[str, str, dict[str, str]]) -> dict[str, Any]:
         channel, method, payer = way
         return {"channel": channel, "method": method, **({"payer": payer} if payer else {})}
 
@@ -93,7 +98,7 @@ class Payer:
         if script.startswith("switches"):
             await asyncio.sleep(dice.random() * 40)
             others = [way for way in self.world.ground.ways if way[:2] != self.way[:2]]
-            await self._starts(f"/v1/payments/{self.payment}/attempts", self._attempt(dice.choice(others)))
+            await self._starts(f"/v1/payments/{self.payment}/attempts", self.attempt(dice.choice(others)))
         if script == "asks for another amount":
             body = {**self.body, "amount": {"minor": self.minor + 1, "currency": "CNY"}}
             said = await self.world.shop.ask("POST", "/v1/payments", body)
@@ -108,7 +113,7 @@ class Payer:
         if script == "closes, reopens, pays":
             deadline_ms = START_MS + int((self.world.loop.time() + 1200) * 1000)
             await self._patiently(f"/v1/payments/{self.payment}/reopen", {"deadline_ms": deadline_ms})
-            await self._starts(f"/v1/payments/{self.payment}/attempts", self._attempt(self.way))
+            await self._starts(f"/v1/payments/{self.payment}/attempts", self.attempt(self.way))
         await asyncio.sleep(200 if script == "comes late" else dice.random() * 30)
         await self._pays()
         if script == "pays and closes":
@@ -180,3 +185,53 @@ class Payer:
         codes = [said.code for said in found if said is not None]
         if "refund_too_large" in codes and any(said is not None and said.status < 300 for said in found):
             self.world.hit("of two refunds at once the one too many was refused")
+
+
+class Meddler:
+    """Somebody of the app who does anything with an order at any time, once, whatever is answered."""
+
+    def __init__(self, payer: Payer) -> None:
+        self._payer = payer
+        self._world = payer.world
+        self._dice = Random(f"{payer.world.seed}:meddler:{payer.order_no}")
+
+    async def live(self) -> None:
+        """A few deeds, some of them at the same moment."""
+        for _ in range(self._dice.choice((2, 4, 8))):
+            await asyncio.sleep(self._dice.choice((0.0, 0.01, 1.0, 20.0, 90.0)) * self._dice.random())
+            deeds = [self._deed() for _ in range(self._dice.choice((1, 1, 2)))]
+            await asyncio.gather(*deeds)
+
+    async def _deed(self) -> None:
+        dice, ask, path = self._dice, self._world.shop.ask, f"/v1/payments/{self._payer.payment}"
+        in_s = dice.choice((90, 1200))
+        deadline_ms = START_MS + int((self._world.loop.time() + in_s) * 1000)
+        kind = dice.choice(
+            ("read", "wait", "fresh", "timeline", "return", "start", "close", "reopen", "amend", "back", "pay")
+        )
+        if kind == "read":
+            await ask("GET", path)
+        elif kind in {"wait", "fresh"}:
+            await ask("GET", path, query="wait=20" if kind == "wait" else "fresh=true")
+        elif kind == "timeline":
+            await ask("GET", f"{path}/timeline")
+        elif kind == "return":
+            await ask("GET", f"/return/{self._payer.payment}")
+        elif kind == "start":
+            said = await ask("POST", f"{path}/attempts", self._payer.attempt(dice.choice(self._world.ground.ways)))
+            if said is not None and said.status < 300 and said.body["attempt"] and said.body["attempt"]["credential"]:
+                self._payer.shown.append(said.body["attempt"])
+        elif kind == "close":
+            await ask("POST", f"{path}/close", {"if_paid": dice.choice(("keep", "refund"))})
+        elif kind == "reopen":
+            await ask("POST", f"{path}/reopen", {"deadline_ms": deadline_ms})
+        elif kind == "amend":
+            await ask("POST", f"{path}/amend", {"minor": self._payer.minor + dice.choice((0, 1, 5))})
+        elif kind == "back":
+            body = {
+                "refund_no": f"{self._payer.order_no}-m{dice.randrange(3)}",
+                "minor": dice.randrange(self._payer.minor) + 1,
+            }
+            await ask("POST", f"{path}/refunds", body)
+        elif self._payer.shown:
+            self._payer.scans(dice.choice(self._payer.shown))

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from oncepay.domain import desk, ids, plan, settle
+from oncepay.domain import commands, desk, ids, plan, settle
 from oncepay.domain.change import Change, StepKind
 from oncepay.store.sqlite import SqliteLedger
 from oncepay.store.sqlite_group import GroupWriter
@@ -134,11 +134,21 @@ def _order_is_no_key() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _switch_at_once() -> Iterator[None]:
+    def yes(*_: Any) -> bool:
+        return True
+
+    with instead(commands._is_stranded, yes):  # noqa: SLF001 - a rule deep inside is broken on purpose
+        yield
+
+
 PLANTED: Final = (
     Planted("money that comes late is dropped", frozenset({"I3"}), _late_money_dropped),
     Planted("channels are never asked", frozenset({"I2", "I3", "I15"}), _never_asked),
     Planted("the outbox is not in the change's transaction", frozenset({"I8"}), _outbox_apart),
     Planted("the guard is not looked at", frozenset({"I7", "I8", "I11"}), _no_guard),
     Planted("a refund is tried again beside one in doubt", frozenset({"I3", "I4"}), _refund_tried_beside_one_in_doubt),
+    Planted("a switch does not wait for the old attempt's end", frozenset({"I1"}), _switch_at_once),
     Planted("the same order again is another payment", frozenset({"I10"}), _order_is_no_key),
 )

@@ -36,28 +36,34 @@ class Polls:
         self._due_ms: dict[str, int | None] = {}
         self._changed_s = -1.0
         self._seen = -1
+        self._stale = True
+        self._next_s: float | None = None
 
     async def wait(self, life: Life, kind: str, seconds: float, skew_ms: int) -> None:
         """Sleep until a tick at which there is something."""
         loop = self._world.loop
         sleeper = _Sleeper(life, kind, loop.time(), seconds, skew_ms, loop.create_future())
         self._sleepers.append(sleeper)
+        self._stale = True
         await sleeper.future
 
     def directory_changed(self) -> None:
         """An app, an account or an endpoint was changed."""
-        self._changed_s = self._world.loop.time()
+        self._changed_s, self._stale = self._world.loop.time(), True
 
     def next_s(self) -> float | None:
         """When the next one has something to do."""
         written = self._world.data_version()
         if written != self._seen:
-            self._due_ms, self._seen = self._world.next_due_ms(), written
-        return min((at for at in map(self._wakes_at, self._sleepers) if at is not None), default=None)
+            self._due_ms, self._seen, self._stale = self._world.next_due_ms(), written, True
+        if self._stale:
+            self._next_s = min((at for at in map(self._wakes_at, self._sleepers) if at is not None), default=None)
+            self._stale = False
+        return self._next_s
 
     def wake(self, at_s: float) -> None:
         """Wake those whose tick it is."""
-        left = []
+        left, self._stale = [], True
         for sleeper in self._sleepers:
             at = self._wakes_at(sleeper) if sleeper.life.alive else None
             if at is not None and at <= at_s:

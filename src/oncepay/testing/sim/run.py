@@ -6,6 +6,7 @@ import gc
 import hashlib
 import logging
 import platform
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ CHUNK: Final = 25
 COLLECT_EVERY: Final = 20  # worlds: the collector walks everything, and does not run while a world lives
 STORY_LINES: Final = 50
 SHRINK_RUNS: Final = 120
+PAYMENT: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 # What must have happened in 500 worlds, or they prove less than they seem to.
 SOMETIMES: Final = (
@@ -37,7 +39,7 @@ SOMETIMES: Final = (
     "an event was delivered twice", "an event was overtaken by a newer one",
     "an answer was: not known yet", "the risk of a switch was named", "a payer came too late",
     "another amount for the same order was refused", "of two refunds at once the one too many was refused",
-    "a process lost the guard", "no process was left", "the store did not answer",
+    "a process lost the guard", "the shop refused a message of another day", "no process was left", "the store did not answer",
     "a commit's outcome was not told, and it was there", "a commit's outcome was not told, and it was not there",
     "a process was stopped past its leases", "a process was stopped for a moment",
     "a process died before commit", "a process died after commit", "a process died before claim_due",
@@ -105,15 +107,15 @@ def outcome(world: World, complaints: list[Any]) -> Outcome:
 
 def story(world: World, complaints: list[Any]) -> list[str]:
     """The last lines of the trace that have to do with what went wrong."""
-    words = {word.strip(":,") for c in complaints for word in c.text.split()}
-    about = {word.removeprefix("pay_")[:26] for word in words if word.startswith(("pay_", "evt_"))}
-    about |= {word.removeprefix("evt_")[:26] for word in words if word.startswith("evt_")}
-    about |= {word for word in words if word.startswith("order-")}
+    words = [word.strip(":,.'\"") for c in complaints for word in c.text.split()]
+    about = {found[0] for word in words if (found := PAYMENT.search(word))} | {
+        w for w in words if w.startswith("order-")
+    }
     loud = ("DIES", "is up", "is stopped", "is away", "answers again", "peace", "shuts", "opens")
     lines = [
         f"{at_s:12.3f} s  {who:8} {what}"
         for at_s, who, what in world.trace
-        if not about or any(word in what for word in about) or any(word in what for word in loud)
+        if not about or any(word in what for word in (*about, *loud))
     ]
     return lines[-STORY_LINES:]
 
