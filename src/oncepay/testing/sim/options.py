@@ -16,6 +16,7 @@ ORDERS: Final = 10
 # takes as long to make as a whole world), and a refund whose card is gone (only a person ends that).
 NOT_HERE: Final = frozenset({"cert_rotate", "refund_abnormal"})
 CHANNEL_FAULTS: Final = tuple(name for name in MENU if not name.startswith("bill_") and name not in NOT_HERE)
+HIDING: Final = frozenset({"notify_none", "notify_wrong_amount"})
 SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
 ROADS: Final = ("call", "notify", "api", "hook")
 ROAD_FAULTS: Final = ("refused", "lost", "lost after", "slow", "twice")
@@ -66,6 +67,8 @@ def draw(seed: int) -> Options:
         faults = {**faults, "refund_closed": 1.0}
     if dice.random() < 0.15:  # whoever comes too late can pay all the same
         faults = {**faults, "pay_after_close": 1.0, "late_bank": 1.0}
+    if "pay_after_close" in faults:  # a channel that takes money for what it closed, and hides it: only a bill tells
+        faults = {name: rate for name, rate in faults.items() if name not in HIDING}
     return Options(
         processes=dice.choice((1, 2, 2, 2)),
         faults=faults,

@@ -50,6 +50,10 @@ CORE: Final = (
     Story("closes", "closes"),
     Story("closes while it is paid", "closes and pays", ({"fault": "paid_during_close"},)),
     Story("closes and wants it back", "closes and wants it back"),
+    Story(
+        "pays what was closed, and no notification comes", "closes and pays",
+        ({"fault": "pay_after_close"}, {"fault": "notify_none"}),
+    ),
     Story("closes, reopens, pays", "closes, reopens, pays"),
 )  # fmt: skip
 
