@@ -400,3 +400,14 @@ def test_once_is_enough_when_it_is_answered() -> None:
     story.begin()
     story.say(Fact.OVER, call=Call.QUERY, reason=Reason.CLOSED)
     assert "query" not in story.kinds()
+
+
+def test_a_question_after_a_close_that_died_with_its_asker_is_none() -> None:
+    """Its intent was committed, then the process died before the call: nobody was asked, so it is asked again."""
+    story = closed_at_the_channel()
+    story.begin()
+    at_ms = story.attempt().until_ms
+    again = story.begin()
+    assert (again.kind, story.now) == (StepKind.QUERY, at_ms)
+    story.say(Fact.MOVED, call=Call.QUERY)
+    assert [r.origin for r in story.payment.refunds] == [Origin.SURPLUS]
