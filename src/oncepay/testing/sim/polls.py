@@ -45,7 +45,10 @@ class Polls:
         sleeper = _Sleeper(life, kind, loop.time(), seconds, skew_ms, loop.create_future())
         self._sleepers.append(sleeper)
         self._stale = True
-        await sleeper.future
+        try:
+            await sleeper.future
+        finally:
+            self._stale = True  # it may have been woken by a bell
 
     def directory_changed(self) -> None:
         """An app, an account or an endpoint was changed."""
@@ -65,15 +68,15 @@ class Polls:
         """Wake those whose tick it is."""
         left, self._stale = [], True
         for sleeper in self._sleepers:
-            at = self._wakes_at(sleeper) if sleeper.life.alive else None
+            at = self._wakes_at(sleeper)
             if at is not None and at <= at_s:
                 sleeper.future.set_result(None)
-            elif sleeper.life.alive:
+            elif sleeper.life.alive and not sleeper.future.done():
                 left.append(sleeper)
         self._sleepers = left
 
     def _wakes_at(self, sleeper: _Sleeper) -> float | None:
-        if not sleeper.life.alive:
+        if not sleeper.life.alive or sleeper.future.done():
             return None
         if sleeper.kind == "directory":
             return sleeper.tick_at(self._changed_s) if self._changed_s >= sleeper.since_s else None

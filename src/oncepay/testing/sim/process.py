@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -74,10 +74,13 @@ class SimClock:
         """Milliseconds since 1970."""
         return START_MS + int(self._world.loop.time() * 1000) + self.skew_ms
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait. Who only polls is woken at the first of its ticks at which there is something."""
+    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
+        """Wait. Who only polls (it is the task that calls, whoever waits) is woken at the first of its ticks at which
+        there is something."""
         task = asyncio.current_task()
-        name = task.get_name() if task else ""
+        return self._sleep(task.get_name() if task else "", seconds)
+
+    async def _sleep(self, name: str, seconds: float) -> None:
         if name in POLLS:
             await self._world.polls.wait(self._life, name, seconds, self.skew_ms)
         else:
@@ -190,7 +193,7 @@ class Process:
             dice=self._dice,
             ledger=cast("Ledger", SimLedger(self.world, self.life, self._ledger)),
             transport=Wire(self.world, self.life),
-            publisher=Publisher(self.world, self.life),
+            webhooks=Publisher(self.world, self.life),
             channels=self.world.ground.channels,
         )
 

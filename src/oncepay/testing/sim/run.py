@@ -108,9 +108,8 @@ def outcome(world: World, complaints: list[Any]) -> Outcome:
 def story(world: World, complaints: list[Any]) -> list[str]:
     """The last lines of the trace that have to do with what went wrong."""
     words = [word.strip(":,.'\"") for c in complaints for word in c.text.split()]
-    about = {found[0] for word in words if (found := PAYMENT.search(word))} | {
-        w for w in words if w.startswith("order-")
-    }
+    about = {found[0] for word in words if (found := PAYMENT.search(word))}
+    about |= {word for word in words if word.startswith("order-")}
     loud = ("DIES", "is up", "is stopped", "is away", "answers again", "peace", "shuts", "opens")
     lines = [
         f"{at_s:12.3f} s  {who:8} {what}"
