@@ -94,7 +94,7 @@ async def assemble(
     dice: Dice | None = None,
     ledger: Ledger | None = None,
     transport: Transport | None = None,
-    webhooks: Publisher | None = None,
+    publisher: Publisher | None = None,
     channels: Mapping[str, Channel] | None = None,
     migrate: bool = True,
 ) -> Centre:
@@ -106,8 +106,9 @@ async def assemble(
     try:
         directory = Directory(ledger, vault)
         await directory.refresh()
-        webhooks = webhooks or WebhookPublisher(timeout_s=config.webhook_timeout_s)
-        publisher = Roads(webhooks, timeout_s=config.webhook_timeout_s)
+        publisher = publisher or Roads(
+            WebhookPublisher(timeout_s=config.webhook_timeout_s), timeout_s=config.webhook_timeout_s
+        )
         wake, limits = _shared(config, ledger, dice)
         engine = Engine(
             ledger=ledger,

@@ -20,7 +20,7 @@ HIDING: Final = frozenset({"notify_none", "notify_wrong_amount"})
 SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
 ROADS: Final = ("call", "notify", "api", "hook")
 ROAD_FAULTS: Final = ("refused", "lost", "lost after", "slow", "twice")
-RATES: Final = (0.02, 0.05, 0.1, 0.3)
+RATES: Final = (0.03, 0.1, 0.2, 0.3)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -24,7 +24,7 @@ from oncepay.engine.core import Engine
 from oncepay.ports import Ledger
 from oncepay.store.sqlite import SqliteLedger, open_sqlite
 from oncepay.testing.sim.loop import Life
-from oncepay.testing.sim.roads import Publisher, Waiting, Wire
+from oncepay.testing.sim.roads import Waiting, Wire, publisher
 
 if TYPE_CHECKING:
     from oncepay.testing.sim.world import World
@@ -193,7 +193,7 @@ class Process:
             dice=self._dice,
             ledger=cast("Ledger", SimLedger(self.world, self.life, self._ledger)),
             transport=Wire(self.world, self.life),
-            webhooks=Publisher(self.world, self.life),
+            publisher=publisher(self.world, self.life),
             channels=self.world.ground.channels,
         )
 

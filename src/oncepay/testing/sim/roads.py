@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from oncepay.outbound import CallFailed, Client, Reply
 from oncepay.ports import Answer, Answered, NotSent, Request, Unknown
+from oncepay.publishers import roads as publishers
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.sandbox import server
 from oncepay.testing.sim.loop import Life
@@ -211,7 +212,12 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-class Publisher(WebhookPublisher):
+def publisher(world: World, life: Life) -> publishers.Roads:
+    """A process's real publisher, whose webhooks go over the simulated road."""
+    return publishers.Roads(_Webhooks(world, life), tls=_tls())
+
+
+class _Webhooks(WebhookPublisher):
     """The real one, over the simulated road."""
 
     def __init__(self, world: World, life: Life) -> None:

@@ -173,10 +173,11 @@ class Table:
         """Goals that were not hit."""
         return [goal for goal in SOMETIMES if not self.hits[goal]]
 
-    def lines(self, seconds: float) -> Iterator[str]:
-        """For people."""
+    def lines(self, seconds: float, cpu_s: float) -> Iterator[str]:
+        """For people. ``cpu_s``: of all processors, which others may use at the same time."""
         yield f"{self.worlds:10,}  worlds, {len(self.failed)} of them not as promised"
-        yield f"{self.payments:10,}  payments, {self.payments / seconds:,.0f} a second"
+        each_s, each_cpu_s = self.payments / seconds, self.payments / cpu_s
+        yield f"{self.payments:10,}  payments, {each_s:,.0f} a second, {each_cpu_s:,.0f} a second of a core"
         yield f"{self.calls:10,}  calls of channels"
         yield f"{self.points:10,}  points at which a process could die"
         yield f"{self.crashes:10,}  deaths"
