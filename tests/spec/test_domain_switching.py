@@ -411,3 +411,15 @@ def test_a_question_after_a_close_that_died_with_its_asker_is_none() -> None:
     assert (again.kind, story.now) == (StepKind.QUERY, at_ms)
     story.say(Fact.MOVED, call=Call.QUERY)
     assert [r.origin for r in story.payment.refunds] == [Origin.SURPLUS]
+
+
+def test_what_another_has_taken_the_place_of_hands_nothing_out_where_a_clock_is_behind() -> None:
+    """Of two processes one is ahead by a minute: it switches. The other hears the answer of the call it had made."""
+    story = Story()
+    story.start()
+    story.wait(MIN)
+    story.start(method="page")
+    assert story.attempt().superseded_ms == story.now
+    story.wait(-MIN)
+    story.shown()
+    assert story.attempt().shown_ms == 0

@@ -223,7 +223,8 @@ def _take_credential(desk: Desk, number: str, credential: Credential) -> None:
     attempt = desk.payment.attempt(number)
     if attempt is None or attempt.settled or desk.payment.status is not PaymentStatus.OPEN:
         return
-    if desk.now_ms >= end_ms(desk.payment, attempt):
+    # that another takes its place, or that the payment is being closed, holds also where a clock is behind
+    if attempt.superseded_ms or desk.payment.closing_ms or desk.now_ms >= end_ms(desk.payment, attempt):
         return
     apart = len(credential.body.encode()) > CREDENTIAL_INLINE_MAX
     desk.set_attempt(
