@@ -59,10 +59,12 @@ def test_real_signatures_and_their_stand_in_make_the_same_world() -> None:
 REGRESSIONS: Final = {
     "a switch by a clock that is ahead, and the late answer of the first call": (
         1194,
-        b'{"faults":{"http_502":0.3,"answer_04":0.03,"http_500_after":0.1,"paid_a6":0.2,"notify_forged":0.1},'
-        b'"roads":{"call refused":0.03,"call lost":0.2,"call lost after":0.2,"call twice":0.03,"notify lost":0.3,'
-        b'"notify lost after":0.2,"notify twice":0.03,"api refused":0.2,"api lost":0.3,"api twice":0.3,"hook lost":0.1},'
-        b'"away":3,"skew_s":60.0,"shop":0.0,"shut":1,"late":"accept","unclosable":"wait","meddlers":0.3}',
+        (
+            b'{"faults":{"http_502":0.3,"answer_04":0.03,"http_500_after":0.1,"paid_a6":0.2,"notify_forged":0.1},'
+            b'"roads":{"call refused":0.03,"call lost":0.2,"call lost after":0.2,"call twice":0.03,"notify lost":0.3,'
+            b'"notify lost after":0.2,"notify twice":0.03,"api refused":0.2,"api lost":0.3,"api twice":0.3,"hook lost":0.1},'
+            b'"away":3,"skew_s":60.0,"shop":0.0,"shut":1,"late":"accept","unclosable":"wait","meddlers":0.3}'
+        ),
     ),
 }
 

@@ -11,7 +11,7 @@ from oncepay.domain.attempt import Call, Direction, Fact, Reason, Road, Status
 from oncepay.domain.capabilities import MIN, S
 from oncepay.domain.change import Evidence, Hear, StepKind
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
-from tests.unit.domain_kit import NO, NO_2, PAGES, UNION, Story
+from tests.unit.domain_kit import CREDENTIAL, NO, NO_2, PAGES, UNION, Story
 
 
 def follow(story: Story, fact: Fact, until_ms: float) -> list[tuple[str, float]]:
@@ -402,17 +402,6 @@ def test_once_is_enough_when_it_is_answered() -> None:
     assert "query" not in story.kinds()
 
 
-def test_a_question_after_a_close_that_died_with_its_asker_is_none() -> None:
-    """Its intent was committed, then the process died before the call: nobody was asked, so it is asked again."""
-    story = closed_at_the_channel()
-    story.begin()
-    at_ms = story.attempt().until_ms
-    again = story.begin()
-    assert (again.kind, story.now) == (StepKind.QUERY, at_ms)
-    story.say(Fact.MOVED, call=Call.QUERY)
-    assert [r.origin for r in story.payment.refunds] == [Origin.SURPLUS]
-
-
 def test_what_another_has_taken_the_place_of_hands_nothing_out_where_a_clock_is_behind() -> None:
     """Of two processes one is ahead by a minute: it switches. The other hears the answer of the call it had made."""
     story = Story()
@@ -421,5 +410,5 @@ def test_what_another_has_taken_the_place_of_hands_nothing_out_where_a_clock_is_
     story.start(method="page")
     assert story.attempt().superseded_ms == story.now
     story.wait(-MIN)
-    story.shown()
-    assert story.attempt().shown_ms == 0
+    story.say(Fact.PENDING, call=Call.PREPAY, credential=CREDENTIAL)
+    assert (story.attempt().status, story.attempt().shown_ms) == (Status.SENT, 0)

@@ -218,13 +218,19 @@ def _differing(attempt: Attempt, evidence: Evidence, heard: Hear) -> str:
     return ""
 
 
+def _wanted(desk: Desk, attempt: Attempt) -> bool:
+    """Whether anybody may still be given it. That another takes its place, or that the payment is being closed, holds
+    also where a clock is behind."""
+    given_up = attempt.superseded_ms or desk.payment.closing_ms
+    return not given_up and desk.now_ms < end_ms(desk.payment, attempt)
+
+
 def _take_credential(desk: Desk, number: str, credential: Credential) -> None:
     """Handing out a credential is a step: it is committed as shown before the payer can have it."""
     attempt = desk.payment.attempt(number)
     if attempt is None or attempt.settled or desk.payment.status is not PaymentStatus.OPEN:
         return
-    # that another takes its place, or that the payment is being closed, holds also where a clock is behind
-    if attempt.superseded_ms or desk.payment.closing_ms or desk.now_ms >= end_ms(desk.payment, attempt):
+    if not _wanted(desk, attempt):
         return
     apart = len(credential.body.encode()) > CREDENTIAL_INLINE_MAX
     desk.set_attempt(
