@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz import fuzzer, toy
 from tests.fuzz.fuzzer import Target, TooMuch, check_memory, fuzz, run_once
 
-RUNS: Final = 200_000
+RUNS: Final = 100_000
 HERE: Final = (sys.modules[__name__],)
 
 
