@@ -9,7 +9,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench storm lock
+.PHONY: help demo test check bench storm prove lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: $(VENV)/.ready-dev ## the whole path at saturation and paced, on SQLite a
 
 storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 % (ARGS="--seed 1 --payments 200")
 	@$(BIN)/python -m tests.storm.mixed $(ARGS)
+
+prove: $(VENV)/.ready-dev ## fuzz every reader of what comes from outside, 30 s each (ARGS="--target NAME --seconds 600 --seed 1")
+	@$(BIN)/python -m tests.fuzz --seconds 30 $(ARGS)
 
 # No index address, no path of the machine that ran it: the files are the same wherever they are made.
 COMPILE = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile --quiet --universal --python-version 3.11 \

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +15,11 @@ import msgspec
 from oncepay.domain.errors import OncepayError
 
 PREFIX: Final = "ONCEPAY_"
+DAY_S: Final = 86_400
+RAW_DAYS_MAX: Final = 36_500
+
+_LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Za-z.:%]+\]|[0-9A-Za-z._:%-]+):(?P<port>[0-9]{1,5})")
+_PUBLIC_URL: Final = re.compile(r"https?://[!-~]+")
 
 
 class ConfigInvalid(OncepayError):
@@ -41,17 +48,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         wrong = []
-        if self.lease_s <= 12:
+        if not 12 < self.lease_s <= DAY_S:  # written so that "not a number" is wrong too
             wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than 12, the longest call with its margin")
         if self.lease_s <= self.webhook_timeout_s:
             wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than WEBHOOK_TIMEOUT_S")
-        if self.raw_days < 31:
-            wrong.append(f"ONCEPAY_RAW_DAYS: {self.raw_days} must be at least 31")
+        if not 0 < self.webhook_timeout_s <= DAY_S:
+            wrong.append(f"ONCEPAY_WEBHOOK_TIMEOUT_S: {self.webhook_timeout_s} must be above 0")
+        if not 0 <= self.fresh_gap_s <= DAY_S:
+            wrong.append(f"ONCEPAY_FRESH_GAP_S: {self.fresh_gap_s} must be 0 or above, at most a day")
+        if not 31 <= self.raw_days <= RAW_DAYS_MAX:
+            wrong.append(f"ONCEPAY_RAW_DAYS: {self.raw_days} must be at least 31, at most {RAW_DAYS_MAX}")
         if not 0 < self.start_budget_s < 60:
             wrong.append(f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60")
-        if self.public_url and not self.public_url.startswith(("https://", "http://")):
-            wrong.append(f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://")
-        if self.calls_per_s < 0 or 0 < self.calls_per_s < 0.1:
+        if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
+            wrong.append(f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://, without blanks")
+        if self.calls_per_s != 0 and not 0.1 <= self.calls_per_s < math.inf:
             wrong.append(f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or at least 0.1")
         if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
             wrong.append("ONCEPAY_REDIS_URL: must start with redis://, rediss:// or unix://")
@@ -118,8 +129,8 @@ def read_master_key(config: Config) -> bytes:
 
 def split_listen(listen: str) -> tuple[str, int]:
     """``host:port``, also ``[::1]:port``. Raises ValueError."""
-    host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or not 0 <= int(port) <= 65_535:
+    match = _LISTEN.fullmatch(listen)
+    if match is None or int(match["port"]) > 65_535:
         message = f"{listen!r} must be host:port"
         raise ValueError(message)
-    return host.strip("[]"), int(port)
+    return match["host"].strip("[]"), int(match["port"])

@@ -132,6 +132,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 def _server() -> tuple[edge.EdgeServer, Heard]:
     heard = Heard()
     server = make_server(heard, lifespan="off")  # type: ignore[arg-type]
+    server._listener.close()
     server.config.load()
     return server, heard
 
@@ -161,12 +162,16 @@ async def _converse(data: bytes, step: int) -> tuple[Wire, list[str]]:
     return wire, told
 
 
+def said_to(data: bytes, step: int = 0) -> list[int]:
+    """The statuses that come back. ``step``: into how large pieces it is cut; 0: not at all."""
+    wire, told = _loop().run_until_complete(_converse(data, step or len(data) or 1))
+    assert told == []
+    return Answers(bytes(wire.said)).codes
+
+
 def raw_bytes(data: bytes) -> None:
     """The first byte: into how large pieces the rest is cut."""
-    step = data[0] if data and data[0] else len(data) or 1
-    wire, told = _loop().run_until_complete(_converse(data[1:], step))
-    assert told == []
-    codes = Answers(bytes(wire.said)).codes
+    codes = said_to(data[1:], data[0] if data else 0)
     assert set(codes) <= CODES, codes
     limits = _server()[0].config.limits  # type: ignore[attr-defined]
     assert all(len(body) <= limits.body_bytes for body in _server()[1].bodies)
@@ -235,17 +240,20 @@ def cursor(data: bytes) -> None:
 
 
 @cache
-def _api() -> tuple[Api, str]:
-    async def opened() -> tuple[Api, str]:
-        api = await open_api().__aenter__()
-        return api, (await api.paid())["id"]
+def _api() -> tuple[Api, str, object]:
+    """The real thing, a payment that is there, and what keeps both."""
+
+    async def opened() -> tuple[Api, str, object]:
+        running = open_api()
+        api = await running.__aenter__()
+        return api, (await api.paid())["id"], running
 
     return _loop().run_until_complete(opened())
 
 
 def request(data: bytes) -> None:
     """``METHOD target``, an empty line, the body. ``{id}`` is a payment that is there."""
-    api, payment_id = _api()
+    api, payment_id, _ = _api()
     head, _, raw = data.partition(b"\n\n")
     method, _, target = head.decode("latin-1").replace("{id}", payment_id).partition(" ")
     if not (method.isascii() and method.isalpha() and method.isupper()) or "wait=" in target:

@@ -40,6 +40,9 @@ def _members(value: object) -> int:
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise StandsTwice(next(name for name in names if names.count(name) > 1))
+        seen = set[str]()
+        for name, _ in pairs:
+            if name in seen:
+                raise StandsTwice(name)
+            seen.add(name)
     return found

@@ -105,17 +105,23 @@ class EdgeProtocol(HttpToolsProtocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self.refusal:
-            return
+        rest: memoryview | bytes = memoryview(data)  # many small requests in one piece: none of them copies those behind it
+        while rest and not self.refusal:
+            rest = self._feed(rest)
+
+    def _feed(self, data: memoryview | bytes) -> memoryview | bytes:
+        """What is left to be read."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
+            self._feed(self._without_upgrade())
+            return data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self._refuse()
         else:
             if self.reading:
                 self._count(len(data))
+        return b""
 
     def shutdown(self) -> None:
         """The server stops: finish what is under way, do not wait for what is still being sent."""
@@ -253,14 +259,14 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1, as a server may. Java's client asks for HTTP/2 in the first request of a connection; the
-        parser would lose that request's body."""
+    def _without_upgrade(self) -> bytes:
+        """The head of the request at hand, to be read again: it goes on in HTTP/1.1, as a server may. Java's client
+        asks for HTTP/2 in the first request of a connection; the parser would lose that request's body."""
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
         lines += [b"%b: %b" % line for line in self.headers if line[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as super's
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 class EdgeServer(uvicorn.Server):

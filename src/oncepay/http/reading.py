@@ -16,7 +16,8 @@ from oncepay.http.problem import BodyMalformed, MediaRefused
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-_AT = re.compile(r" - at `(?:key in )?\$(.*)`$")
+_AT: Final = " - at `"
+_PLACE = re.compile(r"(?:key in )?\$([^`]*)`")
 _NAMED = re.compile(r"(?:missing required|contains unknown) field `([^`]*)`")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _MEDIA = re.compile(rb"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", re.IGNORECASE)
@@ -54,7 +55,7 @@ def read_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
         raise BodyMalformed("the body is nested too deeply") from None
     if b"\\u0000" in raw:
         for place in _with_nul(msgspec.json.decode(raw), ()):
-            raise Invalid(f"{'.'.join(place)} holds a NUL character", **_named(place))
+            raise Invalid(f"{'.'.join(place)[: NAME_MAX * 2]} holds a NUL character", **_named(place))
     return value
 
 
@@ -67,7 +68,7 @@ def _with_nul(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, ...]
             for key, inner in value.items():
                 if "\0" in key:
                     yield place
-                yield from _with_nul(inner, (*place, key))
+                yield from _with_nul(inner, (*place, key[:NAME_MAX]))
         case list():
             for index, inner in enumerate(value):
                 yield from _with_nul(inner, (*place, str(index)))
@@ -75,9 +76,11 @@ def _with_nul(value: object, place: tuple[str, ...]) -> Iterator[tuple[str, ...]
 
 def _invalid(message: str) -> Invalid:
     """The decoder's words, with the place they speak of."""
-    at = _AT.search(message)
-    place = tuple(name or index for name, index in _STEP.findall(at[1])) if at else ()
-    said = message[: at.start()] if at else message
+    said, at, tail = message.rpartition(_AT)  # what stands before it may be a name as long as the body
+    found = _PLACE.fullmatch(tail) if at else None
+    place = tuple(name or index for name, index in _STEP.findall(found[1])) if found else ()
+    if found is None:
+        said = message
     named = _NAMED.search(said)
     if named:
         place = (*place, named[1][:NAME_MAX])
@@ -107,14 +110,15 @@ def read_query(kind: type[S], raw: bytes) -> S:
             max_num_fields=QUERY_PARTS_MAX,
         )
     except ValueError as error:
-        raise Invalid(f"the query string is not well formed: {error}") from None
+        raise Invalid(f"the query string is not well formed: {error}"[: NAME_MAX * 2]) from None
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name in names if names.count(name) > 1)[:NAME_MAX]
         raise Invalid(f"{twice} is given twice", field=twice, parameter=twice)
     for name, value in pairs:
         if "\0" in name or "\0" in value:
+            name = name[:NAME_MAX]  # noqa: PLW2901 - it is not ours
             raise Invalid(f"{name!r} holds a NUL character", field=name, parameter=name)
     try:
         return msgspec.convert(found, type=kind, strict=False)

@@ -30,6 +30,11 @@ METHOD: Final = "alipay.open.app.alipaycert.download"
 RSA_OIDS: Final = "1.2.840.113549.1.1."
 CHAIN_MAX: Final = 4
 
+# What the library raises for certificates that it cannot read; most are no ValueError.
+UNREADABLE: Final = (
+    ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
+)  # fmt: skip
+
 _ONE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -39,9 +44,11 @@ def load(pem: str) -> list[x509.Certificate]:
     found = []
     for one in _ONE.findall(pem):
         try:
-            found.append(x509.load_pem_x509_certificate(one.encode()))
-        except (ValueError, UnsupportedAlgorithm):
+            certificate = x509.load_pem_x509_certificate(one.encode())
+            _ = certificate.issuer, certificate.subject  # read only now
+        except UNREADABLE:
             continue
+        found.append(certificate)
     return found
 
 
@@ -60,7 +67,7 @@ def is_authority(certificate: x509.Certificate) -> bool:
     """Whether it may sign other certificates."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
 
 
@@ -145,7 +152,7 @@ def read(answer: Answer, opened: Opened, *, now_ms: int) -> Mapping[str, Any] | 
         brought = load(pem)
         leaves = {serial_of(c): c for c in brought if not is_authority(c)}
         keys = {serial: verifier(certificate) for serial, certificate in leaves.items()}
-    except ValueError:
+    except UNREADABLE:
         return None
     between = [*brought, *opened.certificates]
     companies = {company(c) for c in opened.certificates if not is_authority(c)}

@@ -112,7 +112,7 @@ def certificate(serial_no: str, pem: str) -> Verifier:
     try:
         parsed = x509.load_pem_x509_certificate(pem.encode())
         key = parsed.public_key()
-    except UnsupportedAlgorithm as error:
+    except (UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ValueError(str(error)) from error
     if not serial_no or int(serial_no, 16) != parsed.serial_number:
         raise ValueError(f"its serial number is not {serial_no!r}")
