@@ -215,7 +215,6 @@ def webhook_message(data: bytes) -> None:
 @cache
 def _books() -> Inbox[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    link_of(connection).make_tables()
 
     class Kept:
         """A transaction of the one connection."""
@@ -227,6 +226,8 @@ def _books() -> Inbox[sqlite3.Connection]:
         def __exit__(self, kind: object, *_rest: object) -> None:
             connection.execute("ROLLBACK" if kind else "COMMIT")
 
+    with Kept():
+        link_of(connection).make_tables()
     found = Inbox[sqlite3.Connection](Kept, around=Around(now_ms=lambda: NOW_S * 1000))
     found.ignore(*milestones.WORDS)
     return found

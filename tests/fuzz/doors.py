@@ -148,9 +148,7 @@ async def _converse(data: bytes, step: int) -> tuple[Wire, list[str]]:
     protocol.connection_made(wire)  # type: ignore[arg-type]
     pieces = [data[at : at + step] for at in range(0, len(data), step)]
     for piece in pieces:
-        for _ in range(4 * len(data) + 16):
-            if wire.reading or wire.closed:
-                break
+        while not wire.reading and server.server_state.tasks:
             await asyncio.sleep(0)
         if wire.closed or not wire.reading:
             break

@@ -10,14 +10,24 @@ import msgspec
 import pytest
 from cryptography import x509
 
+from oncepay.client import EventUnreadable, read_event
 from oncepay.config import ConfigInvalid, from_env, split_listen
 from oncepay.domain.errors import Invalid
 from oncepay.domain.once import StandsTwice, check_once
 from oncepay.http.bodies import NewAttempt, NewPayment
-from oncepay.http.reading import NAME_MAX, Nothing, read_json, read_query
+from oncepay.http.reading import DEPTH_MAX, NAME_MAX, Nothing, read_json, read_query
+from oncepay.store import rows
 from tests.channels import alipay_kit, unionpay_kit, wechat_kit
 from tests.fuzz import alipay, doors, unionpay, wechat
 from tests.fuzz.wechat import der_of
+
+DEEP = 200
+
+
+def deep(inside: bytes) -> bytes:
+    """Options with this far within."""
+    return b'{"channel":"a","method":"b","options":%b%b%b}' % (b'{"a":[' * DEEP, inside, b"]}" * DEEP)
+
 
 QUICK_S = 0.5  # each of these took 5 to 20 s, and the whole process stood still
 
@@ -65,12 +75,20 @@ def test_which_of_many_members_stands_twice_costs_no_time() -> None:
             msgspec.json.Decoder(NewAttempt),
             b'{"channel":"a","method":"b","options":{"%b":"\\u0000"}}' % (b"x" * 100_000),
         ),
+        lambda: read_json(msgspec.json.Decoder(NewAttempt), deep(b"9" * 4_301)),
+        lambda: read_json(msgspec.json.Decoder(NewAttempt), deep(b'"\\u0000"')),
     ],
 )
 def test_a_refusal_says_no_long_name_back(run: Callable[[], object]) -> None:
     error = refused(run)
     assert len(error.detail) <= 4 * NAME_MAX
-    assert all(len(str(value)) <= 4 * NAME_MAX for value in error.fields.values())
+    assert all(len(str(value)) <= DEPTH_MAX * NAME_MAX for value in error.fields.values())
+
+
+def test_an_event_that_cannot_be_read_is_not_quoted_whole() -> None:
+    with pytest.raises(EventUnreadable) as caught:
+        read_event(b'{"id":"evt_1","type":"%b"' % (b"payment." * 1_000))
+    assert len(str(caught.value)) < 400
 
 
 # -- certificates: the library refuses some of them in ways of its own ----------------------------------------------------
@@ -154,3 +172,8 @@ def test_settings_that_nothing_can_be_built_on(name: str, values: list[str]) -> 
 @pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:65535", "localhost:8480", "pay-1.example_x:1", "::1:80", "[fe80::1%eth0]:80"])
 def test_where_it_can_listen(listen: str) -> None:
     assert split_listen(from_env({"ONCEPAY_LISTEN": listen}).listen)[0] in listen
+
+
+def test_a_cursor_that_is_deeper_than_it_can_be_read() -> None:
+    deep = base64.urlsafe_b64encode(b"[" * 3_000).decode()
+    assert refused(lambda: rows.place_of(deep, int, str)).fields["field"] == "after"

@@ -18,6 +18,7 @@ from oncepay.client.shapes import CHANGED, Event
 
 TOLERANCE_S: Final = 300
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - how secrets begin, not one
+WHY_MAX: Final = 200  # characters
 KEY_BYTES: Final = range(24, 65)  # the specification's bounds
 
 _read_event: Final = msgspec.json.Decoder(Event).decode
@@ -61,14 +62,15 @@ def read_event(body: bytes) -> Event:
 
 
 def _why_unreadable(body: bytes, error: Exception) -> str:
+    why = str(error)[:WHY_MAX]  # it may quote the body
     try:
         read: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return f"the body is not JSON: {error}" if body else "the body is empty"
+        return f"the body is not JSON: {why}" if body else "the body is empty"
     kind = read.get("type") if isinstance(read, dict) else None
     if isinstance(kind, str) and kind != CHANGED:
         return f"an event of type {kind[:80]!r} is unknown to this version of oncepay: is a newer one to be installed?"
-    return f"the body is not an event as this version of oncepay knows them: {error}"
+    return f"the body is not an event as this version of oncepay knows them: {why}"
 
 
 def _headers(headers: Mapping[str, str]) -> tuple[str, str, str]:

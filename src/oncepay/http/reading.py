@@ -24,6 +24,7 @@ _MEDIA = re.compile(rb"application/json\s*(;\s*charset\s*=\s*\"?utf-8\"?\s*)?", 
 
 QUERY_PARTS_MAX: Final = 20
 NAME_MAX: Final = 100  # characters of a name that is not ours and is said back
+DEPTH_MAX: Final = 10  # steps of a place that are said back; what is deeper is within
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,8 @@ def read_json(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
     except RecursionError:
         raise BodyMalformed("the body is nested too deeply") from None
     if b"\\u0000" in raw:
-        for place in _with_nul(msgspec.json.decode(raw), ()):
+        for found in _with_nul(msgspec.json.decode(raw), ()):
+            place = found[:DEPTH_MAX]
             raise Invalid(f"{'.'.join(place)[: NAME_MAX * 2]} holds a NUL character", **_named(place))
     return value
 
@@ -86,6 +88,7 @@ def _invalid(message: str) -> Invalid:
         place = (*place, named[1][:NAME_MAX])
     if place[-1:] == ("...",):  # of a free-form object the decoder does not say which key
         place = place[:-1]
+    place = place[:DEPTH_MAX]
     return Invalid(f"{'.'.join(place)}: {said[: NAME_MAX * 2]}" if place else said, **_named(place))
 
 

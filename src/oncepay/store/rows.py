@@ -343,7 +343,7 @@ def place_of(after: str, *kinds: type) -> tuple[Any, ...]:
     """The place that a cursor names. Raises Invalid unless it has parts of these kinds."""
     try:
         place = _decode_any(urlsafe_b64decode(after.encode() + b"=" * (-len(after) % 4)))
-    except (ValueError, msgspec.DecodeError) as error:
+    except (ValueError, msgspec.DecodeError, RecursionError) as error:
         raise Invalid("not a cursor of this list", field="after") from error
     fits = isinstance(place, list) and len(place) == len(kinds)
     if not fits or not all(type(part) is kind for part, kind in zip(place, kinds, strict=True)):
