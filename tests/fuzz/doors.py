@@ -261,6 +261,7 @@ def request(data: bytes) -> None:
         return  # the edge lets no such request in
     said = _loop().run_until_complete(api.shop.call(method, target, raw=raw))
     assert said.status < 500, said
+    assert said.status < 400 or len(said.body) < 20_000, "a refusal that quotes all of it"
 
 
 CALLS: Final = (

@@ -75,6 +75,7 @@ def test_which_of_many_members_stands_twice_costs_no_time() -> None:
             msgspec.json.Decoder(NewAttempt),
             b'{"channel":"a","method":"b","options":{"%b":"\\u0000"}}' % (b"x" * 100_000),
         ),
+        lambda: read_json(msgspec.json.Decoder(NewAttempt), b'{"%b - at `$`":1}' % (b"x" * 9_000)),
         lambda: read_json(msgspec.json.Decoder(NewAttempt), deep(b"9" * 4_301)),
         lambda: read_json(msgspec.json.Decoder(NewAttempt), deep(b'"\\u0000"')),
     ],
@@ -83,6 +84,13 @@ def test_a_refusal_says_no_long_name_back(run: Callable[[], object]) -> None:
     error = refused(run)
     assert len(error.detail) <= 4 * NAME_MAX
     assert all(len(str(value)) <= DEPTH_MAX * NAME_MAX for value in error.fields.values())
+
+
+def test_no_answer_says_a_long_name_back() -> None:
+    name = b"x" * 50_000
+    for attempt in (b'"payer":{"%b":"1"}', b'"options":{"%b":1}'):
+        raw = b'{"order_no":"F-1","amount":{"minor":1,"currency":"CNY"},"subject":"s","attempt":{"channel":"wechat","method":"native",%b}}'
+        doors.request(b"POST /v1/payments\n\n" + raw % (attempt % name))
 
 
 def test_an_event_that_cannot_be_read_is_not_quoted_whole() -> None:
@@ -113,6 +121,14 @@ def with_an_extension_twice(pem: str) -> str:
     return pem_of(der)
 
 
+def with_a_name_of_bits(pem: str) -> str:
+    """The common name of its subject becomes a string of bits."""
+    der = der_of(pem)
+    common_name = bytes.fromhex("06035504030c")
+    at = der.rindex(common_name) + len(common_name) - 1
+    return pem_of(der[:at] + b"\x03" + der[at + 1 : at + 2] + b"\x00" + der[at + 3 :])
+
+
 def pem_of(der: bytes) -> str:
     return f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(der).decode()}-----END CERTIFICATE-----\n"
 
@@ -130,12 +146,13 @@ def test_a_certificate_of_another_version_is_refused_by_name() -> None:
 
 
 def test_a_strange_certificate_that_is_fetched_is_not_believed() -> None:
-    wechat.certificate(of_version_five(wechat_kit.KEYS["platform_certificate_pem"]).encode())
-    unionpay.certificate(of_version_five(unionpay_kit.CERTIFICATES["unionpay_sign_cert_pem"]).encode())
+    for strange in (of_version_five, with_a_name_of_bits):
+        wechat.certificate(strange(wechat_kit.KEYS["platform_certificate_pem"]).encode())
+        unionpay.certificate(strange(unionpay_kit.CERTIFICATES["unionpay_sign_cert_pem"]).encode())
     pem = alipay_kit.CERTIFICATES["alipay_cert_pem"]
-    for strange in (of_version_five(pem), with_an_extension_twice(pem)):
-        alipay.certificate(strange.encode())
-        alipay.certificate(der_of(strange))
+    for text in (of_version_five(pem), with_an_extension_twice(pem), with_a_name_of_bits(pem)):
+        alipay.certificate(text.encode())
+        alipay.certificate(der_of(text))
 
 
 # -- the edge ---------------------------------------------------------------------------------------------------------------

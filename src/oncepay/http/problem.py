@@ -113,6 +113,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     parameter: Annotated[str | msgspec.UnsetType, Meta(description="It, as a parameter of the query.")] = msgspec.UNSET
 
 
+TEXT_MAX: Final = 1000  # characters: what is refused is quoted, and may be a name as long as the body
 OURS: Final = frozenset(Problem.__struct_fields__) - {"field", "pointer", "parameter", "outcome"}
 
 
@@ -140,7 +141,7 @@ def problem(
         "type": TYPE_BASE + error.code,
         "title": error.title,
         "status": family.status,
-        "detail": error.detail,
+        "detail": error.detail[:TEXT_MAX],
         "instance": f"urn:oncepay:request:{request_id}",
         "code": error.code,
         "retry": error.retry,
@@ -149,7 +150,7 @@ def problem(
         answer["outcome"] = family.outcome
     for name, value in error.fields.items():
         # a payment's own status must not pass for the answer's
-        answer[f"payment_{name}" if name in OURS else name] = value
+        answer[f"payment_{name}" if name in OURS else name] = value[:TEXT_MAX] if isinstance(value, str) else value
     if "field" in answer and "pointer" not in answer and "parameter" not in answer:
         if paths is None:
             answer["parameter"] = answer["field"]

@@ -89,7 +89,8 @@ def _invalid(message: str) -> Invalid:
     if place[-1:] == ("...",):  # of a free-form object the decoder does not say which key
         place = place[:-1]
     place = place[:DEPTH_MAX]
-    return Invalid(f"{'.'.join(place)}: {said[: NAME_MAX * 2]}" if place else said, **_named(place))
+    said = said[: NAME_MAX * 2]
+    return Invalid(f"{'.'.join(place)}: {said}" if place else said, **_named(place))
 
 
 def _named(place: tuple[str, ...]) -> dict[str, str]:

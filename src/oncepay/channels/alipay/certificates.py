@@ -22,6 +22,7 @@ from oncepay.channels.alipay import requests
 from oncepay.channels.alipay.keys import Doubt, Verifier, verify
 from oncepay.channels.alipay.opened import Opened
 from oncepay.channels.alipay.wire import Downloaded, Said, decode, root_of, take_apart
+from oncepay.channels.certificates import UNREADABLE
 from oncepay.channels.rsa import BITS_MIN
 from oncepay.ports import Answer, Answered, Request
 
@@ -29,11 +30,6 @@ SETTING: Final = "alipay_cert"
 METHOD: Final = "alipay.open.app.alipaycert.download"
 RSA_OIDS: Final = "1.2.840.113549.1.1."
 CHAIN_MAX: Final = 4
-
-# What the library raises for certificates that it cannot read; most are no ValueError.
-UNREADABLE: Final = (
-    ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType,
-)  # fmt: skip
 
 _ONE: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -110,7 +106,7 @@ def _is_valid(certificate: x509.Certificate, now_ms: int) -> bool:
 def _issued(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 

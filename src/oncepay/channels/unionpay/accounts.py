@@ -24,11 +24,11 @@ from typing import Any, Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
 from oncepay.channels.accounts import base_urls, invalid, matching, private_key, required
+from oncepay.channels.certificates import UNREADABLE
 from oncepay.channels.rsa import BITS_MIN
 from oncepay.channels.unionpay.chain import COMPANY, TEST_COMPANY, Chain, authorities, parsed
 from oncepay.ports import Account
@@ -74,7 +74,7 @@ def _pair(account: Account) -> tuple[RSAPrivateKey, x509.Certificate]:
     try:
         certificates = parsed(required(account.settings, "settings", "merchant_certificate_pem"))
         its = certificates[0].public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise invalid(field, "does not parse as a certificate") from None
     if its != key.public_key():
         raise invalid(field, "is not of secrets.merchant_private_key_pem")
@@ -89,7 +89,7 @@ def _p12(account: Account) -> tuple[RSAPrivateKey, x509.Certificate]:
     try:
         raw = binascii.a2b_base64(secrets["merchant_p12_base64"])
         key, certificate, _ = load_key_and_certificates(raw, secrets.get("merchant_p12_password", "").encode())
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise invalid(field, "does not open with secrets.merchant_p12_password") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < BITS_MIN or certificate is None:
         raise invalid(field, f"does not hold an RSA key of {BITS_MIN} bits or more with its certificate")

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import NameOID
 
+from oncepay.channels.certificates import UNREADABLE
 from oncepay.channels.rsa import BITS_MIN
 
 COMPANY: Final = "中国银联股份有限公司"
@@ -63,7 +64,7 @@ def parsed(pem: str) -> list[x509.Certificate]:
     """The certificates of a text. Raises ValueError when there is none, or one does not parse."""
     try:
         return x509.load_pem_x509_certificates(pem.encode())
-    except x509.InvalidVersion as error:  # the only one that is no ValueError
+    except UNREADABLE as error:
         raise ValueError(str(error)) from error
 
 
@@ -95,7 +96,7 @@ class Chain:
         try:
             certificate = parsed(pem)[0]
             company = _company(certificate)
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except UNREADABLE as error:
             raise ValueError("its certificate does not parse") from error
         if company not in self._companies:
             raise ValueError(f"its certificate is somebody else's: {company[:64]!r}")
@@ -115,7 +116,7 @@ def _issued(certificate: x509.Certificate, issuer: Authority) -> bool:
         if not isinstance(algorithm, _HASHES) or certificate.issuer != issuer.certificate.subject:
             return False
         issuer.believed.key.verify(certificate.signature, certificate.tbs_certificate_bytes, _PADDING, algorithm)
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature):
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 

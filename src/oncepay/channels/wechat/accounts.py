@@ -23,11 +23,11 @@ from typing import Any, Final
 
 import msgspec
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from oncepay.channels.accounts import base_urls, invalid, matching, private_key, public_key
+from oncepay.channels.certificates import UNREADABLE
 from oncepay.channels.rsa import BITS_MIN
 from oncepay.channels.wechat.keys import PUBLIC_KEY_ID, SCHEME, Verifier
 from oncepay.ports import Account
@@ -112,7 +112,7 @@ def certificate(serial_no: str, pem: str) -> Verifier:
     try:
         parsed = x509.load_pem_x509_certificate(pem.encode())
         key = parsed.public_key()
-    except (UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise ValueError(str(error)) from error
     if not serial_no or int(serial_no, 16) != parsed.serial_number:
         raise ValueError(f"its serial number is not {serial_no!r}")
