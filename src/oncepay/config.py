@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from oncepay.domain.errors import OncepayError
 PREFIX: Final = "ONCEPAY_"
 DAY_S: Final = 86_400
 RAW_DAYS_MAX: Final = 36_500
+CALLS_MAX: Final = 1_000_000
 
 _LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Za-z.:%]+\]|[0-9A-Za-z._:%-]+):(?P<port>[0-9]{1,5})")
 _PUBLIC_URL: Final = re.compile(r"https?://[!-~]+")
@@ -47,33 +47,37 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     log_json: bool = False
 
     def __post_init__(self) -> None:
-        wrong = []
-        if not 12 < self.lease_s <= DAY_S:  # written so that "not a number" is wrong too
-            wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than 12, the longest call with its margin")
-        if self.lease_s <= self.webhook_timeout_s:
-            wrong.append(f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than WEBHOOK_TIMEOUT_S")
+        if wrong := [*self._wrong_numbers(), *self._wrong_words()]:
+            raise ConfigInvalid("; ".join(wrong))
+
+    def _wrong_numbers(self) -> Iterator[str]:
+        """Each is asked for what it must be, so that "not a number" is wrong too."""
+        if not 12 < self.lease_s <= DAY_S:
+            yield f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than 12, the longest call with its margin"
         if not 0 < self.webhook_timeout_s <= DAY_S:
-            wrong.append(f"ONCEPAY_WEBHOOK_TIMEOUT_S: {self.webhook_timeout_s} must be above 0")
+            yield f"ONCEPAY_WEBHOOK_TIMEOUT_S: {self.webhook_timeout_s} must be above 0, at most a day"
+        elif self.lease_s <= self.webhook_timeout_s:
+            yield f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than WEBHOOK_TIMEOUT_S"
         if not 0 <= self.fresh_gap_s <= DAY_S:
-            wrong.append(f"ONCEPAY_FRESH_GAP_S: {self.fresh_gap_s} must be 0 or above, at most a day")
+            yield f"ONCEPAY_FRESH_GAP_S: {self.fresh_gap_s} must be 0 or above, at most a day"
         if not 31 <= self.raw_days <= RAW_DAYS_MAX:
-            wrong.append(f"ONCEPAY_RAW_DAYS: {self.raw_days} must be at least 31, at most {RAW_DAYS_MAX}")
+            yield f"ONCEPAY_RAW_DAYS: {self.raw_days} must be at least 31, at most {RAW_DAYS_MAX}"
         if not 0 < self.start_budget_s < 60:
-            wrong.append(f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60")
+            yield f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60"
+        if self.calls_per_s != 0 and not 0.1 <= self.calls_per_s <= CALLS_MAX:
+            yield f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or at least 0.1"
+
+    def _wrong_words(self) -> Iterator[str]:
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
-            wrong.append(f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://, without blanks")
-        if self.calls_per_s != 0 and not 0.1 <= self.calls_per_s < math.inf:
-            wrong.append(f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or at least 0.1")
+            yield f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://, without blanks"
         if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
-            wrong.append("ONCEPAY_REDIS_URL: must start with redis://, rediss:// or unix://")
+            yield "ONCEPAY_REDIS_URL: must start with redis://, rediss:// or unix://"
         if self.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            wrong.append(f"ONCEPAY_LOG_LEVEL: {self.log_level!r} must be DEBUG, INFO, WARNING or ERROR")
+            yield f"ONCEPAY_LOG_LEVEL: {self.log_level!r} must be DEBUG, INFO, WARNING or ERROR"
         try:
             split_listen(self.listen)
         except ValueError as error:
-            wrong.append(f"ONCEPAY_LISTEN: {error}")
-        if wrong:
-            raise ConfigInvalid("; ".join(wrong))
+            yield f"ONCEPAY_LISTEN: {error}"
 
     @property
     def url(self) -> str:

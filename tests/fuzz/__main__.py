@@ -48,7 +48,10 @@ def main() -> int:
     if not (asked.runs or asked.seconds):
         asked.runs = 2_000
     failed = False
-    print(f"{'target':30} {'runs':>9} {'seconds':>8} {'edges':>6} {'of seeds':>8} {'corpus':>7} {'failures':>8}", flush=True)
+    print(
+        f"{'target':30} {'runs':>9} {'seconds':>8} {'edges':>6} {'of seeds':>8} {'corpus':>7} {'failures':>8}",
+        flush=True,
+    )
     for target in chosen:
         report = fuzz(target, seed=asked.seed, runs=asked.runs, seconds=asked.seconds)
         tell(target, report)

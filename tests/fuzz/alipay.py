@@ -31,7 +31,8 @@ TOKENS: Final = tuple(
 )  # fmt: skip
 
 FORMS: Final = tuple(
-    kit.form(fields) for fields in (kit.PAID, kit.PARTLY_BACK, kit.PAID | {"trade_status": "TRADE_CLOSED", "buyer_id": ""})
+    kit.form(fields)
+    for fields in (kit.PAID, kit.PARTLY_BACK, kit.PAID | {"trade_status": "TRADE_CLOSED", "buyer_id": ""})
 )
 SIGNED: Final = (kit.notified(kit.PAID), kit.notified(kit.PARTLY_BACK))
 GENUINE: Final = tuple(kit.heard(body) for body in SIGNED)

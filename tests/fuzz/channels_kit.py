@@ -18,11 +18,14 @@ INT_MAX: Final = 2**63 - 1
 def check_evidence(found: tuple[Evidence, ...]) -> None:
     """It can be stored, read again, and looked at in a log; its numbers are amounts and times."""
     for one in found:
-        assert one.words.isprintable() and len(one.words) <= WORDS_MAX, one.words
+        assert one.words.isprintable(), one.words
+        assert len(one.words) <= WORDS_MAX
         for minor in (one.minor, one.returned_minor):
             assert minor is None or 0 <= minor <= MINOR_MAX, minor
         for text in (one.number, one.of, one.trade_no, one.currency or ""):
-            assert text.isascii() and text.isprintable() and len(text) <= 64, text
+            assert text.isascii(), text
+            assert text.isprintable(), text
+            assert len(text) <= 64, text
         assert all(abs(number) <= INT_MAX for number in (one.channel_ms, one.said_ms, one.channel_day))
         assert one.number
     heard = Hear(evidence=found, channel="any", account="any")

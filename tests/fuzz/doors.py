@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
@@ -15,7 +16,20 @@ from uvicorn.protocols.http import httptools_impl
 from oncepay.domain import ids, once
 from oncepay.domain.errors import OncepayError
 from oncepay.http import (
-    auth, cases, deliveries, edge, endpoints, events, exchange, named, page, payments, problem, reading, refunds, views,
+    auth,
+    cases,
+    deliveries,
+    edge,
+    endpoints,
+    events,
+    exchange,
+    named,
+    page,
+    payments,
+    problem,
+    reading,
+    refunds,
+    views,
 )  # fmt: skip
 from oncepay.http.app import RESOURCES
 from oncepay.http.edge import EdgeProtocol, make_server
@@ -185,8 +199,9 @@ EXAMPLES: Final[tuple[dict[str, Any], ...]] = (
     {"if_paid": "refund"}, {"deadline_ms": 1}, {"minor": 1}, {"refund_no": "R-1", "minor": 5, "note": "n"},
     {"url": "https://a.example/"}, {"status": "parked", "limit": 3}, {"reason": "r", "actor": "a", "evidence": "e", "trade_no": "t"},
 )  # fmt: skip
-NAMES: Final = tuple(f'"{name}":'.encode() for example in EXAMPLES for name in example) + (
-    b' - at `$', b"`", b"Object contains unknown field `", b"$.a[0]", b'"a":1,"a":2', b'"\\u0061":1', b'" :', b"8800.0", b"1e2",
+NAMES: Final = (
+    *(f'"{name}":'.encode() for example in EXAMPLES for name in example),
+    b" - at `$", b"`", b"Object contains unknown field `", b"$.a[0]", b'"a":1,"a":2', b'"\\u0061":1', b'" :', b"8800.0", b"1e2",
 )  # fmt: skip
 
 
@@ -226,7 +241,7 @@ CURSORS: Final = ((int, str), (str, int, str, int), (str, int, str), (int, str, 
 def cursor(data: bytes) -> None:
     """The first byte: of which list; as text, and as what stands inside."""
     kinds, text = CURSORS[(data[0] if data else 0) % len(CURSORS)], data[1:].decode("utf-8", "replace")
-    for after in (text, rows.urlsafe_b64encode(data[1:]).decode().rstrip("=")):
+    for after in (text, base64.urlsafe_b64encode(data[1:]).decode().rstrip("=")):
         try:
             place = rows.place_of(after, *kinds)
         except OncepayError:

@@ -75,7 +75,7 @@ def test_which_of_many_members_stands_twice_costs_no_time() -> None:
             msgspec.json.Decoder(NewAttempt),
             b'{"channel":"a","method":"b","options":{"%b":"\\u0000"}}' % (b"x" * 100_000),
         ),
-        lambda: read_json(msgspec.json.Decoder(NewAttempt), b'{"%b - at `$`":1}' % (b"x" * 9_000)),
+        lambda: read_json(msgspec.json.Decoder(NewAttempt), b'{"%b - at `$":1}' % (b"x" * 9_000)),
         lambda: read_json(msgspec.json.Decoder(NewAttempt), deep(b"9" * 4_301)),
         lambda: read_json(msgspec.json.Decoder(NewAttempt), deep(b'"\\u0000"')),
     ],
@@ -186,7 +186,9 @@ def test_settings_that_nothing_can_be_built_on(name: str, values: list[str]) -> 
             from_env({f"ONCEPAY_{name}": value})
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "[::1]:65535", "localhost:8480", "pay-1.example_x:1", "::1:80", "[fe80::1%eth0]:80"])
+@pytest.mark.parametrize(
+    "listen", ["127.0.0.1:0", "[::1]:65535", "localhost:8480", "pay-1.example_x:1", "::1:80", "[fe80::1%eth0]:80"]
+)
 def test_where_it_can_listen(listen: str) -> None:
     assert split_listen(from_env({"ONCEPAY_LISTEN": listen}).listen)[0] in listen
 

@@ -16,7 +16,9 @@ RUNS: Final = 100_000
 HERE: Final = (sys.modules[__name__],)
 
 
-def target(run: object, *, seeds: tuple[bytes, ...] = (b"hello world",), modules: tuple[ModuleType, ...] = HERE) -> Target:
+def target(
+    run: object, *, seeds: tuple[bytes, ...] = (b"hello world",), modules: tuple[ModuleType, ...] = HERE
+) -> Target:
     return Target(name="toy", run=run, modules=modules, seeds=seeds)  # type: ignore[arg-type]
 
 

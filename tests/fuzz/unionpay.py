@@ -62,7 +62,9 @@ def raw_notification(data: bytes) -> None:
 def notification(data: bytes) -> None:
     """Signed as it is, by whoever reads forms without care."""
     pairs = [pair.partition(b"=") for pair in data.split(b"&")]
-    fields = {_decoded(name): _decoded(value) for name, _, value in pairs} | {"signPubKeyCert": kit.UNIONPAY_CERTIFICATE}
+    fields = {_decoded(name): _decoded(value) for name, _, value in pairs} | {
+        "signPubKeyCert": kit.UNIONPAY_CERTIFICATE
+    }
     sign = quote_plus(kit.signature(fields))
     heard(b"%b&%b&signature=%b" % (data, _CERTIFICATE, sign.encode()))
 

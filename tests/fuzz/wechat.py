@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from oncepay.channels import accounts, rsa, texts
-from oncepay.channels.wechat import answers, certificates, facts, keys, notifications, wire
 from oncepay.channels.wechat import accounts as wechat_accounts
+from oncepay.channels.wechat import answers, certificates, facts, keys, notifications, wire
 from oncepay.domain import once
 from oncepay.domain.attempt import Call, Fact
 from oncepay.domain.errors import Invalid
@@ -58,9 +58,7 @@ PLAIN: Final = (
     (b"\x01", told(kit.refund_told("") | {"mchid": kit.MCHID, "refund_status": "ABNORMAL"})),
 )
 KINDS: Final = (("TRANSACTION.SUCCESS", "transaction"), ("REFUND.SUCCESS", "refund"))
-BODIES: Final = tuple(
-    kit.notified(plain, event=KINDS[kind[0]][0], original=KINDS[kind[0]][1]) for kind, plain in PLAIN
-)
+BODIES: Final = tuple(kit.notified(plain, event=KINDS[kind[0]][0], original=KINDS[kind[0]][1]) for kind, plain in PLAIN)
 GENUINE: Final = tuple(kit.CHANNEL.read_notification(kit.headers(b), b, kit.ACCOUNT, now_ms=kit.NOW_MS) for b in BODIES)
 
 

@@ -1,5 +1,5 @@
-"""What can be wrong with a certificate. Parts of one are read only when they are asked for, and some of what the library
-then raises is no ValueError."""
+"""What can be wrong with a certificate. Parts of one are read only when they are asked for, and some of what the
+library then raises is no ValueError."""
 
 from __future__ import annotations
 

@@ -105,7 +105,9 @@ class EdgeProtocol(HttpToolsProtocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        rest: memoryview | bytes = memoryview(data)  # many small requests in one piece: none of them copies those behind it
+        rest: memoryview | bytes = memoryview(
+            data
+        )  # many small requests in one piece: none of them copies those behind it
         while rest and not self.refusal:
             rest = self._feed(rest)
 
