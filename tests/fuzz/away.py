@@ -122,16 +122,15 @@ def retry_after(data: bytes) -> None:
 
 NETWORKS: Final = ((), ("10.0.0.0/8", "127.0.0.0/8", "fc00::/7"))
 URLS: Final = (
-    b"https://shop.example.com:8443/hook?a=%2F", b"http://10.1.2.3/x", b"https://[2606:4700::1111]/", b"amqps://u:p@mq.example.com/v?queue=q",
-    b"amqp://10.0.0.1/?queue=paid", b"kafkas://u:p@k.example.com:9093,l.example.com/topic?sasl=scram-sha-512",
-    b"rediss://:p@r.example.com:16379/1?stream=s&replicas=1",
+    b"https://shop.example.com:8443/hook?a=%2F", b"http://10.1.2.3/x", b"https://[2606:4700::1111]/", b"amqps://u:battery-staple@mq.example.com/v?queue=q",
+    b"amqp://10.0.0.1/?queue=paid", b"kafkas://u:battery-staple@k.example.com:9093,l.example.com/topic?sasl=scram-sha-512",
+    b"rediss://:battery-staple@r.example.com:16379/1?stream=s&replicas=1",
 )  # fmt: skip
 URL_WORDS: Final = (
     b"https://", b"http://", b"amqps://", b"kafkas://", b"rediss://", b"REDIS://", b"@", b"%40", b"%zz", b"[::1]", b"[::ffff:10.0.0.1]",
     b"169.254.169.254", b"0x7f.1", b"2130706433", b"localhost", b".localhost", b"xn--", b"?queue=", b"?stream=", b"&replicas=", b"?sasl=",
     b":0", b":65536", b"..", b"[fe80::1%25eth0]", b"[64:ff9b::a9fe:a9fe]", b"battery-staple",
 )  # fmt: skip
-LOGIN: Final = "battery:staple"
 
 
 def url(data: bytes) -> None:

@@ -269,7 +269,8 @@ def _number(data: bytes, _corpus: list[bytes], _target: Target, dice: random.Ran
     start = end = dice.choice(starts)
     while end < len(data) and 48 <= data[end] < 58:
         end += 1
-    return data[:start] + dice.choice(NUMBERS) + data[end:]
+    near = int(data[start:end][:18]) + dice.choice((-1, 1, 10))
+    return data[:start] + dice.choice((dice.choice(NUMBERS), b"%d" % near)) + data[end:]
 
 
 def _copy(data: bytes, _corpus: list[bytes], _target: Target, dice: random.Random) -> bytes:
@@ -287,6 +288,18 @@ def _splice(data: bytes, corpus: list[bytes], _target: Target, dice: random.Rand
     return data[:at] + other[start:end] + data[dice.choice((at, until)) :]
 
 
+def _field(data: bytes, _corpus: list[bytes], _target: Target, dice: random.Random) -> bytes:
+    """A field of a form, a member, a line: once more, elsewhere, or gone."""
+    between = dice.choice((b",", b"&", b"\n", b"\r\n"))
+    fields = data.split(between)
+    one = fields[dice.randrange(len(fields))]
+    if dice.random() < 0.7:
+        fields.insert(dice.randint(0, len(fields)), one)
+    if dice.random() < 0.5:
+        fields.remove(one)
+    return between.join(fields)
+
+
 def _many(data: bytes, _corpus: list[bytes], target: Target, dice: random.Random) -> bytes:
     """A piece very often, or very deep: what grows faster than its input shows."""
     if dice.random() < 0.8:
@@ -300,4 +313,4 @@ def _many(data: bytes, _corpus: list[bytes], target: Target, dice: random.Random
     return data[:start] + piece * times + data[end:]
 
 
-_CHANGES: Final = (_bit, _byte, _drop, _token, _token, _number, _copy, _splice, _many)
+_CHANGES: Final = (_bit, _byte, _drop, _token, _token, _number, _copy, _splice, _field, _many)

@@ -18,7 +18,7 @@ from oncepay.http.bodies import NewAttempt, NewPayment
 from oncepay.http.reading import DEPTH_MAX, NAME_MAX, Nothing, read_json, read_query
 from oncepay.store import rows
 from tests.channels import alipay_kit, unionpay_kit, wechat_kit
-from tests.fuzz import alipay, doors, unionpay, wechat
+from tests.fuzz import alipay, away, doors, unionpay, wechat
 from tests.fuzz.wechat import der_of
 
 DEEP = 200
@@ -94,9 +94,11 @@ def test_no_answer_says_a_long_name_back() -> None:
 
 
 def test_an_event_that_cannot_be_read_is_not_quoted_whole() -> None:
-    with pytest.raises(EventUnreadable) as caught:
-        read_event(b'{"id":"evt_1","type":"%b"' % (b"payment." * 1_000))
-    assert len(str(caught.value)) < 400
+    event = away.EVENTS[0]
+    for raw in (b'{"id":"evt_1","type":"%b"' % (b"payment." * 1_000), event.replace(b"evt_", b"9" * 9_000, 1)):
+        with pytest.raises(EventUnreadable) as caught:
+            read_event(raw.replace(b'"version": 1', b'"version": 2', 1))
+        assert len(str(caught.value)) < 400
 
 
 # -- certificates: the library refuses some of them in ways of its own ----------------------------------------------------

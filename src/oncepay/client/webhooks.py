@@ -57,7 +57,8 @@ def read_event(body: bytes) -> Event:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EventUnreadable(_why_unreadable(body, error)) from None
     if event.version < 1 or event.version != event.payment.version:
-        raise EventUnreadable(f"event {event.id} is version {event.version} and shows version {event.payment.version}")
+        what = f"event {event.id[:80]} is version {event.version}"
+        raise EventUnreadable(f"{what} and shows version {event.payment.version}")
     return event
 
 
