@@ -296,7 +296,7 @@ def settings(data: bytes) -> None:
     except ConfigInvalid as error:
         str(error).encode()
         key = environ.get("ONCEPAY_MASTER_KEY", "")
-        elsewhere = any(key in text for name, text in environ.items() if name != "ONCEPAY_MASTER_KEY")
+        elsewhere = any(key in name + text for name, text in environ.items() if name != "ONCEPAY_MASTER_KEY")
         assert len(key) < 20 or elsewhere or key not in str(error), "a secret is quoted"
         return
     for name in ("lease_s", "start_budget_s", "fresh_gap_s", "webhook_timeout_s", "calls_per_s", "raw_days"):
