@@ -54,7 +54,9 @@ REQUESTS: Final = (
     b"POST /notify/a/b HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nok",
     b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nokGET / HTTP/1.1\r\n\r\n",
     b"CONNECT x:1 HTTP/1.1\r\n\r\n",
-    b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + b"3\r\naaa\r\n" * 660 + b"0\r\n\r\n",  # near the cap
+    b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    + b"3\r\naaa\r\n" * 660
+    + b"0\r\n\r\n",  # near the cap
 )
 WORDS: Final = (
     b"GET ", b"POST ", b"HEAD ", b"CONNECT ", b"OPTIONS * HTTP/1.1\r\n", b"PRI * HTTP/2.0\r\n", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n",
