@@ -140,7 +140,7 @@ def url(data: bytes) -> None:
         shown, login = read_target(text, networks)
     except TargetRefused as error:
         str(error).encode()
-        if is_broker(text) and "battery-staple" in split_login(text)[1]:
+        if is_broker(text) and "battery-staple" not in split_login(text)[0]:
             assert "battery-staple" not in str(error)
         return
     if is_broker(text):
