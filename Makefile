@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SEEDS  ?= 0:20000
+JOBS   ?= 2
+FUZZ   ?= 10
 UV     := $(shell command -v uv 2>/dev/null)
 # tests/conftest.py takes this database instead of starting its own: ONCEPAY_TEST_POSTGRES_URL
 
@@ -33,8 +36,13 @@ bench: $(VENV)/.ready-dev ## the whole path at saturation and paced, on SQLite a
 storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 % (ARGS="--seed 1 --payments 200")
 	@$(BIN)/python -m tests.storm.mixed $(ARGS)
 
-prove: $(VENV)/.ready-dev ## fuzz every reader of what comes from outside, 30 s each (ARGS="--target NAME --seconds 600 --seed 1")
-	@$(BIN)/python -m tests.fuzz --seconds 30 $(ARGS)
+prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:20000 JOBS=2 FUZZ=10)
+	@$(BIN)/python -m oncepay.testing.explore --all --jobs $(JOBS)
+	@$(BIN)/python -m oncepay.testing.explore --planted
+	@$(BIN)/python -m oncepay.testing.sim --planted
+	@$(BIN)/python -m oncepay.testing.sim --sweep --pairs 200
+	@$(BIN)/python -m oncepay.testing.sim --seeds $(SEEDS) --jobs $(JOBS)
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ)
 
 # No index address, no path of the machine that ran it: the files are the same wherever they are made.
 COMPILE = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile --quiet --universal --python-version 3.11 \
