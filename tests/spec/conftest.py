@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from oncepay.engine.audit import Wanted, audit
 from tests.sandbox.vectors import vector_keys
 from tests.spec.centre import Town, open_town
 
@@ -19,3 +20,5 @@ async def town(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         url = request.getfixturevalue("postgres_database")
     async with open_town(url, vector_keys()) as town:
         yield town
+        report = await audit(town.engine.ledger, Wanted(late_ms=10**12), town.now_ms)
+        assert not report.findings, "whatever happened, the audit finds the money as promised"

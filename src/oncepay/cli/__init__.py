@@ -13,7 +13,21 @@ from typing import NoReturn
 import click
 
 from oncepay import __version__
-from oncepay.cli import accounts, apps, cases, doctor, endpoints, exits, keys, migrate, play, sandbox, serve, story
+from oncepay.cli import (
+    accounts,
+    apps,
+    audit,
+    cases,
+    doctor,
+    endpoints,
+    exits,
+    keys,
+    migrate,
+    play,
+    sandbox,
+    serve,
+    story,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -44,6 +58,7 @@ for command in (
     story.show,
     story.explain,
     cases.cases,
+    audit.audit,
 ):
     root.add_command(command)
 
