@@ -27,7 +27,7 @@ def named(change: Change, change_id: str) -> Change:
 
 @pytest.mark.parametrize(("fate", "stored"), [("before", False), ("after", True), ("during", True)])
 async def test_a_change_whose_answer_was_lost_is_what_really_happened(
-    postgres_database: str, fate: str, stored: bool
+    postgres_database: str, fate: str, stored: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Wire(postgres_database) as wire, opened(wire.url) as ledger:
         assert await ledger.commit(created("A-1"))
@@ -39,6 +39,8 @@ async def test_a_change_whose_answer_was_lost_is_what_really_happened(
         if not stored:  # decide again
             assert await ledger.commit(named(change, "another"))
         assert len((await ledger.events("shop", Page()))[0]) == 1  # once, whatever happened
+    said = [record.getMessage().partition(" after_s")[0] for record in caplog.records if record.name == "oncepay"]
+    assert said == ["commit.unknown changes=1", f"commit.settled stored={stored:d} decided_again={not stored:d}"]
 
 
 @pytest.mark.parametrize(("fate", "stored"), [("before", False), ("after", True), ("during", True)])

@@ -88,7 +88,10 @@ def read_books(path: Path) -> Iterator[BookRow]:
             found = json.loads(text)
             rows = found["orders"] if isinstance(found, dict) else found
         else:
-            rows = list(csv.DictReader(text.splitlines()))
+            reader = csv.DictReader(text.splitlines())
+            rows = list(reader)
+            if not {"number", "paid"} <= set(reader.fieldnames or ()):
+                raise ValueError("no columns number and paid")  # noqa: TRY301 - told as whatever else is wrong in it
         # Spreadsheets say numbers as text, and each number stands there once.
         read = [msgspec.convert(row, BookRow, strict=False) for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:

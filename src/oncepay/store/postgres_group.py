@@ -24,6 +24,7 @@ no answer                  unknown: ask with a locking read on a new connection 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -38,6 +39,8 @@ from oncepay.store.postgres_link import LOST as WIRE_LOST
 from oncepay.store.postgres_link import Book, Failure, Link, failure_of, words_of
 from oncepay.store.pump import BUSY, LOST, WON, Outcome
 from oncepay.store.statements import numbered
+
+log = logging.getLogger("oncepay")
 
 REPEATS_MAX: Final = 3
 PATIENCE_S: Final = 10.0  # how long an unknown commit is asked about before its callers hear that it is unknown
@@ -227,15 +230,23 @@ class GroupWriter:
     async def _settle(self, part: Part) -> Outcomes:
         """What became of a part whose COMMIT was not answered: each member is ours, or must be decided again."""
         clock = asyncio.get_running_loop().time
-        until = clock() + self._patience_s
+        began = clock()
+        until = began + self._patience_s
+        log.warning("commit.unknown changes=%d", len(part))
         while part:
             try:
-                return await self._ask(part)
+                outcomes = await self._ask(part)
             except (Unavailable, *WIRE_LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._drop()
                 if clock() >= until:
+                    log.error("commit.unsettled changes=%d after_s=%.1f", len(part), clock() - began)
                     unknown = CommitUnknown(f"the database has not said whether it was stored: {error}")
                     return {member.id: unknown for member in part}
+            else:
+                stored = sum(outcome is WON for outcome in outcomes.values())
+                again, took_s = len(part) - stored, clock() - began
+                log.warning("commit.settled stored=%d decided_again=%d after_s=%.1f", stored, again, took_s)
+                return outcomes
             await asyncio.sleep(ASK_AGAIN_S)
         return {}
 
