@@ -55,6 +55,7 @@ class Storm:
         self.shop = world.shop
         self.seed = seed
         self.rate = rate
+        self.fast = FAST
         self.orders = [f"storm-{n}" for n in range(payments)]
         self.seen: Counter[str] = Counter()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -76,7 +77,7 @@ class Storm:
     async def _time_runs(self) -> None:
         while True:
             await asyncio.sleep(0.1)
-            await self.world.advance(0.1 * FAST)
+            await self.world.advance(0.1 * self.fast)
 
     # -- one order -----------------------------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class Storm:
         if not given or script.endswith("leaves"):
             return
         if script == "comes late":
-            await asyncio.sleep(150 / FAST)
+            await asyncio.sleep(150 / self.fast)
         chosen = {"pays twice": [given[-1]] * 2, "switches and pays both": given[::-1]}.get(script, [given[-1]])
         if script == "switches and pays the first":
             chosen = [given[0]]

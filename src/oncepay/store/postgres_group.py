@@ -239,7 +239,7 @@ class GroupWriter:
             except (Unavailable, *WIRE_LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 self._drop()
                 if clock() >= until:
-                    log.error("commit.unsettled changes=%d after_s=%.1f", len(part), clock() - began)
+                    log.warning("commit.unsettled changes=%d after_s=%.1f", len(part), clock() - began)
                     unknown = CommitUnknown(f"the database has not said whether it was stored: {error}")
                     return {member.id: unknown for member in part}
             else:

@@ -1,0 +1,119 @@
+"""The load of a drill: the storm's payers, who do everything wrong, for as long as it lasts; then peace, which waits for
+what is due before it lets time pass."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Final
+
+from oncepay.cli.demo.books import Books
+from oncepay.sandbox.faults import MENU
+from tests.drill.stage import Stage
+from tests.servers import ServerFailed
+from tests.storm.mixed import SHORT, Storm
+
+FAST: Final = 6.0  # seconds of the world's time in one of ours
+AT_ONCE: Final = 32
+DUE: Final = """
+SELECT (SELECT count(*) FROM payment WHERE due_ms <= {now}) + (SELECT count(*) FROM delivery WHERE due_ms <= {now})
+"""
+PEACE_STEPS_S: Final = (60.0,) * 30 + (600.0,) * 18 + (3_600.0,) * 72 + (21_600.0,) * 30
+QUIET_S: Final = 20.0  # how long a step of peace waits for what is due
+
+
+class Load(Storm):
+    """``seconds``: how long new orders come."""
+
+    world: Stage
+
+    def __init__(self, stage: Stage, *, seconds: float, seed: int, rate: float) -> None:
+        super().__init__(stage, payments=0, seed=seed, rate=rate)
+        self.seconds = seconds
+        self.fast = FAST
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def storm(self) -> None:
+        """Orders come until the time is over; those that have begun are finished."""
+        rates = {name: {"rate": self.rate, **SHORT.get(name, {})} for name in MENU}
+        await self.world.control("PUT", "faults", {"rates": rates})
+        running = asyncio.create_task(self._time_runs())
+        end = time.monotonic() + self.seconds
+        try:
+            while time.monotonic() < end:
+                if len(self._open) < AT_ONCE:
+                    self._begin()
+                await asyncio.sleep(0.01)
+            await asyncio.gather(*self._open)
+        finally:
+            running.cancel()
+            for task in self._open:
+                task.cancel()
+            await asyncio.gather(running, *self._open, return_exceptions=True)
+
+    def _begin(self) -> None:
+        order_no = f"drill-{len(self.orders)}"
+        self.orders.append(order_no)
+        task = asyncio.create_task(self._order(order_no))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    @property
+    def in_doubt(self) -> int:
+        """Payments taken by a channel of which the shop has heard nothing yet."""
+        return max(0, self.seen["paid at the channel"] - heard(self.world.shop.books))
+
+    async def peace(self) -> list[str]:
+        """What the three books do not agree on once everything had its time."""
+        struck = (await self.world.control("GET", "faults"))["struck"]
+        self.seen.update({f"fault: {name}": count for name, count in struck.items()})
+        await self.world.control("DELETE", "faults")
+        wrong, passed_s = [""], 0.0
+        for step, seconds in enumerate(PEACE_STEPS_S):
+            await self.world.advance(seconds)
+            passed_s += seconds
+            await self._nothing_due()
+            if step >= 29 and step % 6 == 5:
+                await self._person()
+                wrong = await self.complaints()
+                if not wrong:
+                    break
+        self.seen["minutes of peace until all agreed"] = round(passed_s / 60)
+        async for payment in self._payments():
+            self.seen[f"ended {payment['status']}"] += 1
+            self.seen.update(f"refund of {r['origin']}: {r['status']}" for r in payment["refunds"])
+        return wrong
+
+    async def _nothing_due(self) -> None:
+        end = time.monotonic() + QUIET_S
+        await asyncio.sleep(0.15)
+        while time.monotonic() < end:
+            try:
+                statement = DUE.format(now=self.world.now_ms())
+                due = await asyncio.to_thread(self.world.database.sql, statement, database="oncepay")
+            except ServerFailed:
+                due = "?"
+            if due == "0":
+                return
+            await asyncio.sleep(0.1)
+
+    async def silent_queue(self) -> list[str]:
+        """Versions that never lay in the broker's queue."""
+        told = await self.world.told_by_queue()
+        wrong = []
+        async for payment in self._payments():
+            missing = set(range(1, payment["version"] + 1)) - told.get(payment["id"], set())
+            if missing and self.world.rabbit is not None:
+                wrong.append(f"{payment['order_no']} {payment['id']}: the queue never held versions {sorted(missing)}")
+        return wrong
+
+    def counted(self) -> dict[str, Any]:
+        """What happened how often."""
+        return dict(sorted(self.seen.items()))
+
+
+def heard(books: Books) -> int:
+    """How often money came to the shop's knowledge: it shipped, or heard that surplus went back."""
+    asked = "SELECT count(*) FROM deed WHERE what IN ('shipped', 'late money went back')"
+    return int(books._link.execute(asked).fetchone()[0])

@@ -1,0 +1,174 @@
+"""One drill from its start to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from tests.drill.load import Load, heard
+from tests.drill.monkey import Deed, Monkey
+from tests.drill.screen import Screen
+from tests.drill.stage import Stage
+
+KILLS_A_MINUTE: Final = 20
+DATABASE_KILLS_A_MINUTE: Final = 2
+AFTER_S: Final = 3.0  # the load goes on for so long after the last deed
+_UNKNOWN: Final = re.compile(r"commit\.unknown changes=(\d+)")
+_SETTLED: Final = re.compile(r"commit\.settled stored=(\d+) decided_again=(\d+)")
+_UNSETTLED: Final = re.compile(r"commit\.unsettled changes=(\d+)")
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """A second of it: orders begun, payments taken by a channel, heard of by the shop, processes of the centre alive."""
+
+    at_s: float
+    orders: int
+    taken: int
+    heard: int
+    alive: int
+
+
+class Commits(msgspec.Struct, kw_only=True):
+    """Commits whose answer was lost, each of a group of changes, and what became of the changes. ``unasked``: of those
+    the process was killed before the database had answered; what it was doing was due for another."""
+
+    commits: int = 0
+    changes: int = 0
+    stored: int = 0
+    decided_again: int = 0
+    told_unknown: int = 0
+
+    @property
+    def unasked(self) -> int:
+        """Changes whose process died first."""
+        return self.changes - self.stored - self.decided_again - self.told_unknown
+
+
+class Told(msgspec.Struct, kw_only=True):
+    """What a drill saw."""
+
+    seconds: float
+    seed: int
+    deeds: list[Deed]
+    samples: list[Sample]
+    seen: dict[str, Any]
+    commits: Commits
+    kills: dict[str, int]
+    wrong: list[str]
+    audit: dict[str, Any]
+    ended: dict[str, list[int]]
+    skipped: list[str]
+    disk: str
+    goals: dict[str, bool] = {}
+
+    @property
+    def green(self) -> bool:
+        """As promised, and enough was done to it."""
+        return not self.wrong and not self.audit["findings"] and all(self.goals.values())
+
+
+async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: Screen) -> Told:
+    """A drill in an empty folder."""
+    screen.say("starting PostgreSQL, Valkey, RabbitMQ, the sandbox, two serve, two work, a shop")
+    async with Stage(home) as stage:
+        load = Load(stage, seconds=seconds + AFTER_S, seed=seed, rate=rate)
+        monkey = Monkey(stage, seed, screen.say)
+        samples: list[Sample] = []
+        watching = asyncio.create_task(_watch(stage, load, monkey, samples, screen))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(load.storm())
+                group.create_task(monkey.run(seconds))
+            screen.say("peace: no faults any more; time passes until everything has been found out")
+            wrong = await load.peace()
+            wrong += await load.silent_queue()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        screen.say("the audit")
+        audit = await _audited(stage)
+        told = Told(
+            seconds=seconds, seed=seed, deeds=monkey.deeds, samples=samples, seen=load.counted(), wrong=wrong, audit=audit,
+            commits=_commits(stage), kills=dict(monkey.kills), disk=stage.database.small,
+            ended={name: member.ended for name, member in stage.members.items() if member.ended},
+            skipped=_skipped(stage),
+        )  # fmt: skip
+        told.seen["PostgreSQL ended by itself"] = stage.database.panics
+        told.seen["orders"] = len(load.orders)
+        _set_goals(told)
+        return told
+
+
+async def _watch(stage: Stage, load: Load, monkey: Monkey, samples: list[Sample], screen: Screen) -> None:
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(1)
+        sample = Sample(
+            at_s=round(time.monotonic() - began, 1),
+            orders=len(load.orders),
+            taken=load.seen["paid at the channel"],
+            heard=heard(stage.shop.books),
+            alive=sum(member.alive for member in stage.members.values()),
+        )
+        samples.append(sample)
+        screen.show(sample, monkey.deeds)
+
+
+async def _audited(stage: Stage) -> dict[str, Any]:
+    """``oncepay audit`` as an operator runs it, with the channel's books."""
+    books = stage.home / "books.json"
+    books.write_text(json.dumps(await stage.control("GET", "books")), encoding="utf-8")
+    began = time.monotonic()
+    code, said = await stage.operator("audit", "--books", str(books), "--json")
+    try:
+        found: dict[str, Any] = json.loads(said)
+    except ValueError:
+        return {"findings": [{"rule": "audit", "text": f"it ended with {code}: {said[-500:]}"}]}
+    found["took_s"] = round(time.monotonic() - began, 1)
+    return found
+
+
+def _commits(stage: Stage) -> Commits:
+    found = Commits()
+    for member in stage.centre_members():
+        for line in stage.said(member.name):
+            if match := _UNKNOWN.search(line):
+                found.commits += 1
+                found.changes += int(match[1])
+            elif match := _SETTLED.search(line):
+                found.stored += int(match[1])
+                found.decided_again += int(match[2])
+            elif match := _UNSETTLED.search(line):
+                found.told_unknown += int(match[1])
+    return found
+
+
+def _skipped(stage: Stage) -> list[str]:
+    found = []
+    if not stage.database.small:
+        found.append(f"full disk: {stage.database.why}")
+    if stage.rabbit is None:
+        found.append("RabbitMQ: there is none on this machine (Debian: rabbitmq-server)")
+    return found
+
+
+def _set_goals(told: Told) -> None:
+    """Enough must have been done to it, or that all is well says little."""
+    minutes = told.seconds / 60
+    did = Counter(deed.what for deed in told.deeds)
+    told.goals = {
+        f"at least {int(KILLS_A_MINUTE * minutes)} kills": sum(told.kills.values()) >= int(KILLS_A_MINUTE * minutes),
+        f"at least {int(DATABASE_KILLS_A_MINUTE * minutes)} of the database server": told.kills.get("PostgreSQL", 0)
+        >= int(DATABASE_KILLS_A_MINUTE * minutes),
+        "commits whose answer was lost": told.commits.commits > 0,
+        "surplus that went back": told.seen.get("refund of surplus: done", 0) > 0,
+        "processes stopped and continued": did["stop"] > 0,
+        "connections dropped": did["drop connections"] > 0,
+    }
