@@ -12,7 +12,7 @@ UV     := $(shell command -v uv 2>/dev/null)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench storm prove lock
+.PHONY: help demo test check bench storm drill prove lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,8 @@ bench: $(VENV)/.ready-dev ## the whole path at saturation and paced, on SQLite a
 storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 % (ARGS="--seed 1 --payments 200")
 	@$(BIN)/python -m tests.storm.mixed $(ARGS)
 
+drill: $(VENV)/.ready-dev ## 10 minutes of real processes that are killed, then the audit (ARGS="--minutes 1 --seed 3")
+	@$(BIN)/python -m tests.drill --report drill $(ARGS)
 prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:20000 JOBS=2 FUZZ=10)
 	@$(BIN)/python -m oncepay.testing.explore --all --jobs $(JOBS)
 	@$(BIN)/python -m oncepay.testing.explore --planted

@@ -18,7 +18,7 @@ AT_ONCE: Final = 32
 DUE: Final = """
 SELECT (SELECT count(*) FROM payment WHERE due_ms <= {now}) + (SELECT count(*) FROM delivery WHERE due_ms <= {now})
 """
-PEACE_STEPS_S: Final = (60.0,) * 30 + (600.0,) * 18 + (3_600.0,) * 72 + (21_600.0,) * 30
+PEACE_STEPS_S: Final = (120.0,) * 18 + (600.0,) * 18 + (3_600.0,) * 72 + (21_600.0,) * 30
 QUIET_S: Final = 20.0  # how long a step of peace waits for what is due
 
 
@@ -74,7 +74,7 @@ class Load(Storm):
             await self.world.advance(seconds)
             passed_s += seconds
             await self._nothing_due()
-            if step >= 29 and step % 6 == 5:
+            if step >= 17 and step % 6 == 5:
                 await self._person()
                 wrong = await self.complaints()
                 if not wrong:

@@ -101,6 +101,8 @@ async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: S
             skipped=_skipped(stage),
         )  # fmt: skip
         told.seen["PostgreSQL ended by itself"] = stage.database.panics
+        told.seen["PostgreSQL found its disk full"] = stage.database.log.read_bytes().count(b"No space left on device")
+        told.seen["seconds of the audit"] = audit.get("took_s", 0)
         told.seen["orders"] = len(load.orders)
         _set_goals(told)
         return told

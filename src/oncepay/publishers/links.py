@@ -120,7 +120,7 @@ class Gathering(asyncio.StreamWriter):
 
     def _let_go(self) -> None:
         pieces, self._pieces = self._pieces, []
-        if pieces:
+        if pieces and not self.transport.is_closing():  # who waits for a confirm hears of the end elsewhere
             super().write(b"".join(pieces))
 
 
