@@ -13,7 +13,6 @@ from tests.drill.stage import Stage
 from tests.servers import ServerFailed
 from tests.storm.mixed import SHORT, Storm
 
-FAST: Final = 6.0  # seconds of the world's time in one of ours
 AT_ONCE: Final = 32
 DUE: Final = """
 SELECT (SELECT count(*) FROM payment WHERE due_ms <= {now}) + (SELECT count(*) FROM delivery WHERE due_ms <= {now})
@@ -23,14 +22,14 @@ QUIET_S: Final = 20.0  # how long a step of peace waits for what is due
 
 
 class Load(Storm):
-    """``seconds``: how long new orders come."""
+    """``seconds``: how long new orders come. ``fast``: seconds of the world's time in one of ours."""
 
     world: Stage
 
-    def __init__(self, stage: Stage, *, seconds: float, seed: int, rate: float) -> None:
+    def __init__(self, stage: Stage, *, seconds: float, seed: int, rate: float, fast: float) -> None:
         super().__init__(stage, payments=0, seed=seed, rate=rate)
         self.seconds = seconds
-        self.fast = FAST
+        self.fast = fast
         self._room = asyncio.Semaphore(AT_ONCE)
         self._open: set[asyncio.Task[None]] = set()
 

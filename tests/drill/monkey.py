@@ -80,9 +80,9 @@ class Monkey:
     async def _again(self, deed: Callable[[], Awaitable[None]], gap_s: float, end: float) -> None:
         await asyncio.sleep(min(gap_s, 8.0) * self._dice.uniform(0.5, 1.0))
         while time.monotonic() < end:
-            began = time.monotonic()
+            next_ = min(time.monotonic() + gap_s * self._dice.uniform(0.6, 1.4), end)
             await deed()
-            await asyncio.sleep(max(0.0, gap_s * self._dice.uniform(0.6, 1.4) - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, next_ - time.monotonic()))
 
     async def _watch(self) -> None:
         """Whoever ends by itself is started again, as a service manager does, and it is told."""

@@ -19,6 +19,7 @@ from tests.drill.stage import Stage
 
 KILLS_A_MINUTE: Final = 20
 DATABASE_KILLS_A_MINUTE: Final = 2
+FAST: Final = 6.0
 AFTER_S: Final = 3.0  # the load goes on for so long after the last deed
 _UNKNOWN: Final = re.compile(r"commit\.unknown changes=(\d+)")
 _SETTLED: Final = re.compile(r"commit\.settled stored=(\d+) decided_again=(\d+)")
@@ -74,11 +75,12 @@ class Told(msgspec.Struct, kw_only=True):
         return not self.wrong and not self.audit["findings"] and all(self.goals.values())
 
 
-async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: Screen) -> Told:
-    """A drill in an empty folder."""
+async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: Screen, fast: float = FAST) -> Told:
+    """A drill in an empty folder. ``rate``: of each fault of the channels. ``fast``: seconds of the world's time in one
+    of ours."""
     screen.say("starting PostgreSQL, Valkey, RabbitMQ, the sandbox, two serve, two work, a shop")
     async with Stage(home) as stage:
-        load = Load(stage, seconds=seconds + AFTER_S, seed=seed, rate=rate)
+        load = Load(stage, seconds=seconds + AFTER_S, seed=seed, rate=rate, fast=fast)
         monkey = Monkey(stage, seed, screen.say)
         samples: list[Sample] = []
         watching = asyncio.create_task(_watch(stage, load, monkey, samples, screen))

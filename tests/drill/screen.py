@@ -58,7 +58,7 @@ class Screen:
         )
         if self._live is None and time.monotonic() - self._told >= EVERY_S:
             self._told = time.monotonic()
-            self._console.print(self._row)
+            self._console.print(self._row, soft_wrap=True)
         self._draw()
 
     def _draw(self) -> None:

@@ -10,7 +10,7 @@ from tests.drill.screen import Screen
 
 
 async def test_processes_and_the_database_are_killed_and_all_judges_agree(tmp_path: Path) -> None:
-    told = await drill(tmp_path, seconds=12, seed=3, rate=0.03, screen=Screen())
+    told = await drill(tmp_path, seconds=12, seed=3, rate=0.03, fast=20, screen=Screen())
     assert told.wrong == []
     assert told.audit["findings"] == []
     assert told.audit["books"] > 0
