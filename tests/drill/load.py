@@ -32,6 +32,10 @@ class Load(Storm):
         self.fast = fast
         self._room = asyncio.Semaphore(AT_ONCE)
         self._open: set[asyncio.Task[None]] = set()
+        self._ask = self.shop.ask
+        self.shop.ask = self._heard  # type: ignore[method-assign]  # every answer is kept: it is a promise
+        self.promised: dict[str, int] = {}  # payment -> the highest version that an answer showed
+        self.refunds_taken: set[tuple[str, str]] = set()
 
     async def storm(self) -> None:
         """Orders come until the time is over; those that have begun are finished."""
@@ -50,6 +54,16 @@ class Load(Storm):
             for task in self._open:
                 task.cancel()
             await asyncio.gather(running, *self._open, return_exceptions=True)
+
+    async def _heard(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        told = await self._ask(method, path, body)
+        if method != "POST":
+            return told
+        if path.endswith("/refunds"):
+            self.refunds_taken.add((path.split("/")[3], body["refund_no"]))
+        else:
+            self.promised[told["id"]] = max(told["version"], self.promised.get(told["id"], 0))
+        return told
 
     def _begin(self) -> None:
         order_no = f"drill-{len(self.orders)}"
@@ -106,6 +120,25 @@ class Load(Storm):
             if missing and self.world.rabbit is not None:
                 wrong.append(f"{payment['order_no']} {payment['id']}: the queue never held versions {sorted(missing)}")
         return wrong
+
+    async def broken_promises(self) -> list[str]:
+        """What an answer of the API said was taken, and is not there."""
+        versions: dict[str, int] = {}
+        refunds: set[tuple[str, str]] = set()
+        async for payment in self._payments():
+            versions[payment["id"]] = payment["version"]
+            refunds |= {(payment["id"], refund["refund_no"]) for refund in payment["refunds"]}
+        self.seen["answers of the API held against it"] = len(self.promised) + len(self.refunds_taken)
+        wrong = [f"{id_} was acknowledged, and is not there" for id_ in self.promised.keys() - versions.keys()]
+        wrong += [
+            f"{id_} was shown in version {shown}, and has {versions[id_]}"
+            for id_, shown in self.promised.items()
+            if versions.get(id_, shown) < shown
+        ]
+        return [
+            *wrong,
+            *(f"refund {no} of {id_} was taken, and is not there" for id_, no in self.refunds_taken - refunds),
+        ]
 
     def counted(self) -> dict[str, Any]:
         """What happened how often."""

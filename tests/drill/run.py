@@ -90,6 +90,7 @@ async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: S
                 group.create_task(monkey.run(seconds))
             screen.say("peace: no faults any more; time passes until everything has been found out")
             wrong = await load.peace()
+            wrong += await load.broken_promises()
             wrong += await load.silent_queue()
         finally:
             watching.cancel()
