@@ -8,6 +8,7 @@ import time
 from typing import Any, Final
 
 from oncepay.cli.demo.books import Books
+from oncepay.client import Refund
 from oncepay.sandbox.faults import MENU
 from tests.drill.stage import Stage
 from tests.servers import ServerFailed
@@ -32,8 +33,10 @@ class Load(Storm):
         self.fast = fast
         self._room = asyncio.Semaphore(AT_ONCE)
         self._open: set[asyncio.Task[None]] = set()
-        self._ask = self.shop.ask
-        self.shop.ask = self._heard  # type: ignore[method-assign]  # every answer is kept: it is a promise
+        self._ask, self._refund = self.shop.ask, self.shop.refund
+        # every answer is kept: it is a promise
+        self.shop.ask = self._heard  # type: ignore[method-assign]
+        self.shop.refund = self._taken  # type: ignore[method-assign]
         self.promised: dict[str, int] = {}  # payment -> the highest version that an answer showed
         self.refunds_taken: set[tuple[str, str]] = set()
 
@@ -57,12 +60,13 @@ class Load(Storm):
 
     async def _heard(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         told = await self._ask(method, path, body)
-        if method != "POST":
-            return told
-        if path.endswith("/refunds"):
-            self.refunds_taken.add((path.split("/")[3], body["refund_no"]))
-        else:
+        if method == "POST":
             self.promised[told["id"]] = max(told["version"], self.promised.get(told["id"], 0))
+        return told
+
+    async def _taken(self, payment_id: str, refund_no: str, minor: int) -> Refund:
+        told = await self._refund(payment_id, refund_no, minor)
+        self.refunds_taken.add((payment_id, refund_no))
         return told
 
     def _begin(self) -> None:
@@ -148,4 +152,5 @@ class Load(Storm):
 def heard(books: Books) -> int:
     """How often money came to the shop's knowledge: it shipped, or heard that surplus went back."""
     asked = "SELECT count(*) FROM deed WHERE what IN ('shipped', 'late money went back')"
-    return int(books._link.execute(asked).fetchone()[0])
+    with books._open() as db:
+        return int(db.execute(asked).fetchone()[0])

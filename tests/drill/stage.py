@@ -123,9 +123,9 @@ class Stage(World):
         centre = await assemble(from_env(self._settings))
         try:
             engine = centre.engine
-            app, self.shop.key = await admin.create_app(engine, "shop", "Tea and no coffee")
+            app, key = await admin.create_app(engine, "shop", "Tea and no coffee")
             app = await admin.set_policies(engine, app, private_networks=["127.0.0.0/8"])
-            _, self.shop.secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
+            _, secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
             if self.rabbit is not None:
                 async with await aio_pika.connect(self.rabbit.url) as link, link.channel() as channel:
                     await channel.declare_queue(QUEUE, durable=True)
@@ -136,6 +136,7 @@ class Stage(World):
                     f"127.0.0.1:{self._sandbox_port}", f"127.0.0.1:{self.to_channel.port}"
                 )
                 await admin.add_account(engine, f"{name}-sandbox", name, **json.loads(through))
+            self.shop.join(key, secret)
         finally:
             await centre.stop(0)
 
