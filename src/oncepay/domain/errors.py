@@ -22,7 +22,7 @@
     - VerbUnfit          what a person wants to do with a case makes no sense as things stand
   x Busy                 others work on the same thing, or there is too much to do; repeat soon
     - Overloaded         the queue of changes is full
-    - AccountPaused      the channel refuses the account for now
+    - AccountPaused      the channel refuses this use of the account for now
   x Unavailable          the store cannot answer; nothing was acknowledged
     - CommitUnknown      a commit was sent and its answer was lost; ask before doing anything
   x ChannelRefused       the channel said no, for good
@@ -181,7 +181,7 @@ class Overloaded(Busy):
 
 
 class AccountPaused(Busy):
-    code, title = "account_paused", "The channel refuses this account for now."
+    code, title = "account_paused", "The channel refuses this use of the account for now."
 
 
 class Unavailable(OncepayError):

@@ -144,7 +144,7 @@ class Shop:
             status, answer = await world.ask_centre("api", asked, API_ANSWER_S)
             said = Said(status, msgspec.json.decode(answer) if answer[:1] == b"{" else None)
         except Lost:
-            pass
+            pass  # no answer: the log says so
         self.log.append(Call(world.loop.time(), method, path, body, said))
         world.note(
             "a stranger" if app == OTHER else "app",
