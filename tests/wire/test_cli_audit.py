@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
@@ -12,21 +10,6 @@ import pytest
 
 from tests.wire.cli import Shell, free_port, get, running, seed, wait
 from tests.wire.test_cli_cases import ask
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    shell = Shell(tmp_path, monkeypatch, capsys)
-    shell.good("migrate")
-    return shell
 
 
 def test_an_empty_installation_is_sound(shell: Shell) -> None:

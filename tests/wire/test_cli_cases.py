@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +13,10 @@ import pytest
 from tests.wire.cli import Shell, free_port, get, running, seed, wait
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-
-
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+def shell(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Ann's."""
     monkeypatch.setenv("LOGNAME", "ann")
-    shell = Shell(tmp_path, monkeypatch, capsys)
-    shell.good("migrate")
     return shell
 
 

@@ -18,13 +18,6 @@ from tests.wire.cli import Shell, get, running, wait
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Shell:
-    shell = Shell(tmp_path, monkeypatch, capsys)
-    shell.good("migrate")
-    return shell
-
-
 def levels(shell: Shell, *arguments: str) -> tuple[int, dict[str, list[Any]]]:
     """Exit code, and by check what was found."""
     code, out, err = shell.run("doctor", "--json", *arguments)
