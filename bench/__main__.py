@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench import due, floor, roads
+from bench import due, floor, roads, rows
 from bench.load import ATTEMPTS, Driver, Run, Shop
 from bench.places import Town, settle
 from tests.servers import PostgresServer
@@ -27,9 +27,10 @@ RUNS = (
 WARMED = {"saturation", "alipay", "unionpay"}  # each channel's first
 
 
-async def town_figures(database: str, *, quick: bool) -> dict[str, Any]:
-    """All runs on one database."""
+async def town_figures(database: str, *, quick: bool) -> tuple[dict[str, Any], dict[str, rows.Rows]]:
+    """All runs on one database, and by channel the rows that a payment left there."""
     figures: dict[str, Any] = {}
+    left: dict[str, rows.Rows] = {}
     with tempfile.TemporaryDirectory() as folder:
         shop = Shop()
         await shop.open()
@@ -40,28 +41,34 @@ async def town_figures(database: str, *, quick: bool) -> dict[str, Any]:
             for run in [run for run in RUNS if not quick or not run.rate]:
                 if run.name in WARMED:
                     await driver.play(Run(f"warm-up-{run.channel}", payments=300, channel=run.channel))
+                    left[run.channel] = await rows.left_by(town.url, run.channel)
                 await settle(1.0)
                 figures[run.name] = await driver.play(run)
                 print(f"{database:9} {run.name:20} {figures[run.name]}", flush=True)
         finally:
             town.tear_down()
-    return figures
+    return figures, left
 
 
-async def floor_figures() -> dict[str, Any]:
-    """Milliseconds a payment, by part."""
-    crypto = {channel: floor.crypto_ms(channel) for channel in ATTEMPTS}
+async def floor_figures(left: dict[str, dict[str, rows.Rows]]) -> dict[str, Any]:
+    """Milliseconds a payment, by part. ``left``: the rows, by database and channel."""
     http_in, http_out = await floor.http_ms()
-    http = 2 * http_in + 2 * http_out
-    with tempfile.TemporaryDirectory() as folder:
-        sqlite = floor.sqlite_ms(Path(folder))
-    with PostgresServer() as server:
-        postgres = await floor.postgres_ms(server)
-    found = {"http": http, "rows_sqlite": sqlite, "rows_postgres": postgres}
-    for channel, signed in crypto.items():
-        found |= {f"crypto_{channel}": signed}
-        found |= {f"{channel}_sqlite": signed + http + sqlite, f"{channel}_postgres": signed + http + postgres}
+    found = {"http": 2 * http_in + 2 * http_out}
+    for channel in ATTEMPTS:
+        signed = found[f"crypto_{channel}"] = floor.crypto_ms(channel)
+        for database, by_channel in left.items():
+            written = await rows_ms(database, by_channel[channel])
+            found |= {f"rows_{channel}_{database}": written, f"{channel}_{database}": found["http"] + signed + written}
     return {name: round(value, 3) for name, value in found.items()}
+
+
+async def rows_ms(database: str, of: rows.Rows) -> float:
+    """The bare loop, on a database of its own."""
+    if database == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            return await rows.sqlite_ms(of, f"sqlite:///{folder}/floor.db")
+    with PostgresServer() as server:
+        return await rows.postgres_ms(of, server)
 
 
 def floor_of(figures: dict[str, Any], database: str, run: str) -> float:
@@ -104,9 +111,13 @@ async def main() -> None:
     parser.add_argument("--database", choices=("sqlite", "postgres"), help="only this one")
     parser.add_argument("--due-rows", type=int, default=1_000_000)
     arguments = parser.parse_args()
-    figures: dict[str, Any] = {"floor": await floor_figures()}
-    for database in [arguments.database] if arguments.database else ["sqlite", "postgres"]:
-        figures[database] = await town_figures(database, quick=arguments.quick)
+    figures: dict[str, Any] = {}
+    left: dict[str, dict[str, rows.Rows]] = {}
+    databases = [arguments.database] if arguments.database else ["sqlite", "postgres"]
+    for database in databases:
+        figures[database], left[database] = await town_figures(database, quick=arguments.quick)
+    figures["floor"] = await floor_figures(left)
+    for database in databases:
         for name, row in figures[database].items():
             row["ratio"] = round(row["cpu_ms_per_payment"] / floor_of(figures, database, name), 2)
     if not arguments.quick:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from oncepay.http.edge import EdgeServer, Limits, make_server
+from oncepay.http.exchange import WHOLE
 
 SHORT = Limits(head_s=0.3, request_s=0.6, idle_s=0.5, write_s=0.5, linger_s=0.3)
 PATIENT = Limits(head_s=30, request_s=30, idle_s=30, write_s=30, linger_s=5)
@@ -17,7 +19,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Echo:
-    """An application that tells what it got; ``/wait`` waits for ``go``; ``/big`` answers with 8 MB, by and by."""
+    """An application that tells what it got; ``/wait`` waits for ``go``; ``/big`` answers with 8 MB, by and by;
+    ``/whole`` answers in one piece where it may, with the query as one more header."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, bytes]] = []
@@ -25,6 +28,7 @@ class Echo:
         self.arrived = asyncio.Event()
         self.go = asyncio.Event()
         self.over = asyncio.Event()
+        self.wholes: list[bool] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +43,13 @@ class Echo:
         body = bytes(80_000) if scope["path"] == "/big" else message["body"] or b"ok"
         times = 100 if scope["path"] == "/big" else 1
         length = str(len(body) * times).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        headers = [(b"content-length", length)]
+        if scope["path"].startswith("/whole"):
+            headers += [(b"x", unquote_to_bytes(scope["query_string"]))] if scope["query_string"] else []
+            self.wholes.append(scope[WHOLE](200, headers, body))
+            if self.wholes[-1]:
+                return
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         for left in reversed(range(times)):
             await send({"type": "http.response.body", "body": body, "more_body": left > 0})
         self.over.set()

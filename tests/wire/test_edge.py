@@ -105,6 +105,46 @@ async def test_requests_sent_ahead_are_answered_in_order() -> None:
     assert len(echo.seen) == 5
 
 
+WHOLE = b"POST /whole%b HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n%b\r\nhello"
+
+
+@pytest.mark.parametrize("end", [b"", b"connection: close\r\n"])
+async def test_an_answer_in_one_piece_is_the_one_that_comes_in_two(end: bytes) -> None:
+    async with serving() as (server, echo), Client.to(server) as client:
+        answers = []
+        for said in (WHOLE % (b"", b""), POST % 5 + b"hello", WHOLE % (b"", end)):
+            client.writer.write(said)
+            status, headers, body = await client.answer()
+            headers["date"] = ""
+            answers.append((status, headers, body))
+        if end:
+            assert answers[-1][1].pop("connection") == "close"
+            assert await client.cut_off_after_s() < 0.4
+        assert answers[0] == answers[1] == answers[2]
+    assert echo.wholes == [True, True]
+
+
+async def test_an_answer_in_one_piece_waits_for_what_is_not_taken_yet() -> None:
+    async with serving(PATIENT) as (server, echo), Client.to(server, GET) as client:
+        await client.answer()
+        (connection,) = server.server_state.connections
+        connection.pause_writing()  # as the transport does when the client does not take what was said before
+        echo.arrived.clear()
+        client.writer.write(WHOLE % (b"", b"") + GET)
+        await asyncio.wait_for(echo.arrived.wait(), 5)
+        assert echo.wholes == [False]
+        connection.resume_writing()
+        assert [(await client.answer())[2] for _ in range(2)] == [b"hello", b"ok"]
+
+
+async def test_a_header_that_breaks_the_line_is_never_sent() -> None:
+    for text in (b"?a%0D%0Aset-cookie:%20b=c", b"?a%0Ab", b"?a%0Db"):
+        async with serving() as (server, _), Client.to(server, WHOLE % (text, b"")) as client:
+            status, headers, _ = await client.answer()
+        assert status == 500
+        assert "x" not in headers
+
+
 async def test_continue_is_said_before_the_body_and_not_to_one_that_is_too_large() -> None:
     for size, first in ((5, b"HTTP/1.1 100 Continue\r\n\r\n"), (300_000, b"HTTP/1.1 413 Content Too Large\r\n")):
         said = (POST % size).replace(b"\r\n\r\n", b"\r\nexpect: 100-continue\r\n\r\n")

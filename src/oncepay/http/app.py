@@ -18,7 +18,20 @@ from oncepay.engine.core import Engine, log
 from oncepay.engine.deliver import Deliverer
 from oncepay.http import cases, deliveries, endpoints, events, health, notify, openapi, payments, refunds
 from oncepay.http.auth import Doorkeeper
-from oncepay.http.exchange import REPLY, VERB, Answer, Ask, ClientGone, Context, Reply, Resource, Served, Verb
+from oncepay.http.exchange import (
+    REPLY,
+    VERB,
+    WHOLE,
+    Answer,
+    Ask,
+    ClientGone,
+    Context,
+    Reply,
+    Resource,
+    Served,
+    Verb,
+    Whole,
+)  # fmt: skip
 from oncepay.http.page import CSP, render
 from oncepay.http.problem import MEDIA, Internal, RouteAbsent, problem
 from oncepay.http.reading import Nothing
@@ -99,7 +112,7 @@ class Door:
             reply = self._refusal(scope, request_id, Internal())
         if reply is not None:
             self._note(scope, reply.status)
-            await _send(send, reply, request_id, head=scope["method"] == "HEAD")
+            await _send(scope, send, reply, request_id)
 
     def _refusal(self, scope: Scope, request_id: str, error: OncepayError) -> Reply:
         verb: Verb | None = scope.get(VERB)
@@ -123,14 +136,17 @@ class Door:
         counter()
 
 
-async def _send(send: Send, reply: Reply, request_id: str, *, head: bool) -> None:
+async def _send(scope: Scope, send: Send, reply: Reply, request_id: str) -> None:
     headers = [(b"oncepay-request-id", request_id.encode()), *_ALWAYS, *reply.headers]
     if reply.body:
         headers.append((b"content-type", reply.media))
     if reply.status not in {204, 304}:
         headers.append((b"content-length", b"%d" % len(reply.body)))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head else reply.body})
+    body = b"" if scope["method"] == "HEAD" else reply.body
+    whole: Whole | None = scope.get(WHOLE)
+    if whole is None or not whole(reply.status, headers, body):
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 @cache

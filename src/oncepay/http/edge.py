@@ -14,6 +14,7 @@ import math
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, Literal, NoReturn, cast
 
 import httptools
@@ -21,8 +22,10 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from oncepay.http.exchange import WHOLE
 
 NEVER: Final = math.inf
 STOP_READING_S: Final = 0.2  # what a half-sent request is still given when the server stops
@@ -168,6 +171,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if size > limits.head_bytes or len(self.headers) > limits.head_lines:
             self._stop(_HEAD_TOO_LARGE)
         super().on_headers_complete()
+        self.scope[WHOLE] = partial(_answer, self.cycle)  # type: ignore[typeddict-unknown-key]
         self.reading = "body"
         self.deadline = self.began + limits.request_s
         self.headers = []  # trailers end up here, not among the headers
@@ -269,6 +273,29 @@ class EdgeProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as super's
         return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def _answer(cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bool:
+    """Answer in one piece: uvicorn writes the head and the body apart, and looks at each header by two patterns. False
+    when it cannot be now, because what was said before is not taken yet or nobody is there any more.
+
+    ``headers``: all there are of this answer, its length among them. Raises ValueError for one that breaks the line.
+    """
+    if cycle.flow.write_paused or cycle.disconnected or cycle.response_started:
+        return False
+    lines = [*cycle.default_headers, *headers]
+    if not cycle.keep_alive:
+        lines.append((b"connection", b"close"))
+    head = STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % line for line in lines]) + b"\r\n"
+    if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
+        raise ValueError("a header of the answer holds a line break")
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(head + body)
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
 
 
 class EdgeServer(uvicorn.Server):

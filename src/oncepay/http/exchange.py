@@ -22,11 +22,14 @@ from oncepay.ports import App
 BODY_MAX: Final = 256 * 1024  # bytes of a JSON body
 REPLY: Final = "oncepay.reply"
 VERB: Final = "oncepay.verb"
+WHOLE: Final = "oncepay.whole"  # where our own server stands in the scope with a shorter way to answer: a Whole
 
 JSON: Final = b"application/json"
 
 B = TypeVar("B")
 Q = TypeVar("Q")
+
+Whole = Callable[[int, "list[tuple[bytes, bytes]]", bytes], bool]
 
 encode: Final = msgspec.json.Encoder().encode
 
