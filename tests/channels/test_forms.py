@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, quote_plus, urlencode
+from urllib.parse import parse_qs, quote_plus, unquote_to_bytes, urlencode
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,12 @@ def test_a_form_is_written_as_urllib_writes_it_and_read_back(fields: dict[str, s
     if fields:
         assert {name.decode(): value.decode() for name, value in decoded(form.encode()).items()} == fields
         assert parse_qs(form, keep_blank_values=True) == {name: [value] for name, value in fields.items()}
+
+
+@given(st.lists(st.binary(max_size=40) | st.sampled_from([b"%3d", b"%0A", b"%0D%0A", b"=", b"_", b" \n", b"%FF%00"])))
+def test_a_value_is_read_as_urllib_reads_it(parts: list[bytes]) -> None:
+    raw = b"".join(part if part[:1] == b"%" else part.replace(b"%", b"%25").replace(b"&", b"%26") for part in parts)
+    assert decoded(b"a=" + raw) == {b"a": unquote_to_bytes(raw.replace(b"+", b" "))}
 
 
 @pytest.mark.parametrize("sign", [*PRINTABLE, "%2B", "+ +", "% %25", "\n", "\x7f", "茶"])

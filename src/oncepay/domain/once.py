@@ -30,11 +30,14 @@ def check_once(raw: bytes, value: object) -> None:
 
 
 def _members(value: object) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(_members(inner) for inner in value.values() if isinstance(inner, dict | list))
-    if isinstance(value, list):
-        return sum(_members(inner) for inner in value if isinstance(inner, dict | list))
-    return 0
+    count, still = 0, [value]
+    for inner in still:  # which grows
+        if isinstance(inner, dict):
+            count += len(inner)
+            still += inner.values()
+        elif isinstance(inner, list):
+            still += inner
+    return count
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

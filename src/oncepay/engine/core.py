@@ -166,13 +166,13 @@ class Engine:
             return None
         self._remember(change.payment)
         for evidence in change.evidence:
-            labelled(EVIDENCE, evidence.road.value, evidence.fact.value).inc()
+            labelled(EVIDENCE, evidence.road, evidence.fact).inc()
             log.info(
                 "evidence.taken payment=%s number=%s road=%s fact=%s rev=%d",
                 change.payment.id,
                 evidence.number,
-                evidence.road.value,
-                evidence.fact.value,
+                evidence.road,
+                evidence.fact,
                 change.payment.rev,
             )
         if change.cases:
