@@ -290,6 +290,7 @@ def _answer(cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes,
     if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
         raise ValueError("a header of the answer holds a line break")
     cycle.response_started = cycle.response_complete = True
+    del cycle.scope[WHOLE]  # type: ignore[typeddict-item]  # it holds the cycle, which holds the scope
     cycle.transport.write(head + body)
     cycle.message_event.set()
     if not cycle.keep_alive:
