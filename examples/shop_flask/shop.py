@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 import time
 from contextlib import closing
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask, abort, redirect, render_template_string, request, url_for
 from werkzeug.wrappers import Response
@@ -23,7 +23,7 @@ from oncepay.client.guards import Inbox, Milestone, SubmissionGuard, Watch, link
 from oncepay.client.queues import Consumer
 
 PRICES: Final = {"tea": 8800, "cup": 4200}  # in minor units, and ours: never the browser's
-WAY: Final = Attempt(channel="wechat", method="native")  # a code to scan
+WAYS: Final = {"wechat": "native", "alipay": "page", "unionpay": "front"}  # a code to scan, a page, a form to send
 
 # The journal holds what followed from a payment, once each. The packers ship what stands there, the accountants add up
 # minor. SQLite keeps its rollback journal: the write-ahead log of versions before 3.51.3 may lose commits.
@@ -93,9 +93,13 @@ app = Flask(__name__)
 PAGE: Final = """<!doctype html><title>Tea and cups</title>
 {% if order %}
   <p>Order {{ order.order_no }}: {{ order.quantity }} {{ order.item }} for {{ order.minor | yuan }}, {{ order.status }}
-  {% if code_url %}<p>Scan <code>{{ code_url }}</code>{% endif %}
+  {% if given.code_url %}<p>Scan <code>{{ given.code_url }}</code>
+  {% elif given.url %}<p><a href="{{ given.url }}">Go there and pay</a>
+  {% elif given %}<form method=post action="{{ given.action }}"><button>Go there and pay</button>
+    {% for name, value in given.fields.items() %}<input type=hidden name="{{ name }}" value="{{ value }}">{% endfor %}
+  </form>{% endif %}{% if given %}<p><a href="{{ url_for("show", order_no=order.order_no) }}">I have paid</a>{% endif %}
   {% if order.status == "open" %}<form method=post action="{{ url_for("pay", order_no=order.order_no) }}">
-    <button>{{ "Show the code" if not code_url else "I have paid" }}</button></form>{% endif %}
+    {% for way in ways %}<button name=way value="{{ way }}">Pay by {{ way }}</button>{% endfor %}</form>{% endif %}
 {% else %}
   <form method=post action="{{ url_for("submit") }}">Your name <input name=buyer required>
   {% for item in prices %}<button name=item value="{{ item }}">Buy {{ item }}</button>{% endfor %}</form>
@@ -107,8 +111,8 @@ def yuan(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02d}"
 
 
-def page(order: sqlite3.Row | None = None, code_url: str = "") -> str:
-    return render_template_string(PAGE, order=order, code_url=code_url, prices=PRICES)
+def page(order: sqlite3.Row | None = None, given: dict[str, Any] | None = None) -> str:
+    return render_template_string(PAGE, order=order, given=given or {}, prices=PRICES, ways=WAYS)
 
 
 def find(db: sqlite3.Connection, order_no: str) -> sqlite3.Row:
@@ -147,7 +151,9 @@ def show(order_no: str) -> str:
 
 @app.post("/orders/<order_no>/pay")
 def pay(order_no: str) -> str:
-    """The code to scan. Safe to repeat: it is the same payment, and a code that works."""
+    """What to pay by. Safe to repeat: it is the same payment, and a code that works. Another way takes its place."""
+    way = request.form.get("way", "wechat")
+    method = WAYS.get(way) or abort(422)
     with begin() as db:
         order = find(db, order_no)
         if order["status"] != "open":
@@ -159,10 +165,10 @@ def pay(order_no: str) -> str:
         minor=order["minor"],
         currency="CNY",
         subject=f"{order['quantity']} {order['item']}",
-        attempt=WAY,
+        attempt=Attempt(channel=way, method=method),
+        return_url=url_for("show", order_no=order_no, _external=True),
     )
-    credential = payment.attempt.credential if payment.attempt else None
-    return page(order, credential["code_url"] if credential else "")
+    return page(order, payment.attempt.credential if payment.attempt else None)
 
 
 @app.errorhandler(CallFailed)
