@@ -50,7 +50,7 @@ prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every poi
 # No index address, no path of the machine that ran it: the files are the same wherever they are made.
 COMPILE = $(firstword $(UV) $(wildcard $(BIN)/uv) uv) pip compile --quiet --universal --python-version 3.11 \
           --generate-hashes --no-header --no-emit-index-url --no-emit-find-links $(if $(filter 1,$(UPGRADE)),--upgrade)
-LOCK    = $(COMPILE) pyproject.toml --group build --extra postgres
+LOCK    = $(COMPILE) pyproject.toml --group build --extra demo --extra postgres
 
 lock: ## make requirements*.lock again (UPGRADE=1: with the newest versions)
 	@test -n "$(UV)" || test -x $(BIN)/uv || { echo "make lock needs uv; cure: $(BIN)/python -m pip install uv" >&2; exit 1; }

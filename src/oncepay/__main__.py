@@ -8,7 +8,6 @@ from typing import Final, NoReturn
 
 # What the extra `server` brings, by the names it is imported under; a test holds this to pyproject.toml.
 SERVER: Final = (
-    "aiohttp",
     "apsw",
     "click",
     "cryptography",

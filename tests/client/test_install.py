@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from oncepay.__main__ import SERVER
+from oncepay.cli.play import EXTRA
 from tests.wheel import ROOT, unpacked_wheel
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -58,6 +59,8 @@ def test_what_a_plain_installation_brings() -> None:
     assert [Requirement(text).name for text in PROJECT["dependencies"]] == ["httpx2", "msgspec"]
     server = {Requirement(text).name.replace("-", "_") for text in PROJECT["optional-dependencies"]["server"]}
     assert server == set(SERVER)
+    demo = {Requirement(text).name for text in PROJECT["optional-dependencies"]["demo"]}
+    assert demo == {"oncepay", *EXTRA}
     assert not closure(PROJECT["dependencies"]) & {name.replace("_", "-") for name in SERVER}
 
 
@@ -102,7 +105,7 @@ def test_the_command_says_what_is_missing_in_one_line(site: Path, arguments: lis
     program = "sys.argv[0] = 'oncepay'; from oncepay.__main__ import main; main()"
     done = run(site, program, *arguments)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"oncepay: the command needs aiohttp, .*; cure: pip install 'oncepay\[server\]'\n", done.stderr)
+    assert re.fullmatch(r"oncepay: the command needs apsw, .*; cure: pip install 'oncepay\[server\]'\n", done.stderr)
 
 
 def test_the_wheel_is_typed_and_has_the_command(site: Path) -> None:

@@ -3,43 +3,22 @@
     python -m tests.drill.clocked COMMAND ...
 
 DRILL_TIME: a file with how far all are ahead of the machine, in milliseconds; DRILL_JUMP: one with how far this
-process is ahead of all others. Both hold one signed 64-bit number and are read in place at every look.
+process is ahead of all others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import mmap
 import os
-import struct
 import time
 from pathlib import Path
 from typing import Final
 
 from oncepay import assembly
 from oncepay.cli import main
+from oncepay.cli.demo.clocked import Held
 
 LOOK_S: Final = 0.05
-_NUMBER: Final = struct.Struct("<q")
-
-
-class Held:
-    """A number that another process sets."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("a+b") as file:
-            if not file.tell():
-                file.write(_NUMBER.pack(0))
-                file.flush()
-            self._memory = mmap.mmap(file.fileno(), _NUMBER.size)
-
-    def get(self) -> int:
-        """As it is now."""
-        return int(_NUMBER.unpack_from(self._memory)[0])
-
-    def set(self, value: int) -> None:
-        """For all who look."""
-        _NUMBER.pack_into(self._memory, 0, value)
 
 
 class DrillClock:

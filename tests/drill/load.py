@@ -4,10 +4,12 @@ what is due before it lets time pass."""
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from typing import Any, Final
 
-from oncepay.cli.demo.books import Books
+from oncepay.cli.demo.books import BUSY_S, Books
 from oncepay.client import Refund
 from oncepay.sandbox.faults import MENU
 from tests.drill.stage import Stage
@@ -70,9 +72,9 @@ class Load(Storm):
         return told
 
     def _begin(self) -> None:
-        order_no = f"drill-{len(self.orders)}"
-        self.orders.append(order_no)
-        task = asyncio.create_task(self._order(order_no))
+        buyer = f"drill-{len(self.buyers)}"
+        self.buyers.append(buyer)
+        task = asyncio.create_task(self._order(buyer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
@@ -151,6 +153,6 @@ class Load(Storm):
 
 def heard(books: Books) -> int:
     """How often money came to the shop's knowledge: it shipped, or heard that surplus went back."""
-    asked = "SELECT count(*) FROM deed WHERE what IN ('shipped', 'late money went back')"
-    with books._open() as db:
-        return int(db.execute(asked).fetchone()[0])
+    with closing(sqlite3.connect(books.path, timeout=BUSY_S)) as db:
+        found = [key for (done,) in db.execute("SELECT done FROM oncepay_inbox") for key in done.split()]
+    return sum(key == "paid" or key.startswith("surplus.refunded/") for key in found)

@@ -16,7 +16,7 @@ from typing import Final
 
 import psutil
 
-from tests.drill.clocked import Held
+from oncepay.cli.demo.clocked import Held
 from tests.servers import NOBODY, PostgresServer, ServerFailed
 
 DISK_MB: Final = 1024

@@ -106,7 +106,7 @@ async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: S
         told.seen["PostgreSQL ended by itself"] = stage.database.panics
         told.seen["PostgreSQL found its disk full"] = stage.database.log.read_bytes().count(b"No space left on device")
         told.seen["seconds of the audit"] = audit.get("took_s", 0)
-        told.seen["orders"] = len(load.orders)
+        told.seen["orders"] = len(load.buyers)
         _set_goals(told)
         return told
 
@@ -117,7 +117,7 @@ async def _watch(stage: Stage, load: Load, monkey: Monkey, samples: list[Sample]
         await asyncio.sleep(1)
         sample = Sample(
             at_s=round(time.monotonic() - began, 1),
-            orders=len(load.orders),
+            orders=len(load.buyers),
             taken=load.seen["paid at the channel"],
             heard=heard(stage.shop.books),
             alive=sum(member.alive for member in stage.members.values()),

@@ -20,7 +20,6 @@ from oncepay.cli.accounts import of_sandbox
 from oncepay.cli.demo.world import CHANNELS, World
 from oncepay.config import from_env
 from oncepay.engine import admin
-from tests.drill.clocked import Held
 from tests.drill.members import Database, Member
 from tests.drill.proxy import Proxy
 from tests.servers import free_port, url_of
@@ -35,7 +34,6 @@ class Stage(World):
 
     def __init__(self, home: Path) -> None:
         super().__init__(home, None)
-        self.time = Held(home / "time")
         self.database = Database()
         self.valkey: Service = valkey()
         self.rabbit: Service | None = rabbitmq() if has_rabbitmq() else None
@@ -65,7 +63,7 @@ class Stage(World):
         self.to_database = Proxy([self.database.port])
         for proxy in (self.front, self.to_channel, self.to_database):
             await proxy.open()
-        self.centre_url = self.shop.centre_url = f"http://127.0.0.1:{self.front.port}"
+        self.centre_url = f"http://127.0.0.1:{self.front.port}"
         through = url_of(self.database.url, "oncepay").replace(f":{self.database.port}/", f":{self.to_database.port}/")
         self._settings = {
             "ONCEPAY_DATABASE_URL": through,
@@ -81,9 +79,9 @@ class Stage(World):
             self._add(f"serve-{number}", ["serve", "--listen", f"127.0.0.1:{port}"])
             self._add(f"work-{number}", ["work"])
         self.members["sandbox"].start()
-        await self.shop.open()
         await self._answer(f"{self.sandbox_url}/sandbox/clock")
         await self._set_up()
+        await self.shop.open()
         for member in self.centre_members():
             member.start()
         for port in self.serves:
@@ -136,7 +134,7 @@ class Stage(World):
                     f"127.0.0.1:{self._sandbox_port}", f"127.0.0.1:{self.to_channel.port}"
                 )
                 await admin.add_account(engine, f"{name}-sandbox", name, **json.loads(through))
-            self.shop.join(key, secret)
+            self.shop.join(self.centre_url, key, secret)
         finally:
             await centre.stop(0)
 
@@ -145,11 +143,10 @@ class Stage(World):
     async def advance(self, seconds: float) -> None:
         """Let time pass, for all of them. A sandbox that was killed has forgotten how late it was, and is told again."""
         async with self._moving:
-            target_s = self._offset_ms / 1000 + seconds
+            target_s = self.time.get() / 1000 + seconds
             told = await self.control("POST", "clock", {"advance_s": 0})
             told = await self.control("POST", "clock", {"advance_s": max(0.0, target_s - told["offset_s"])})
-            self._offset_ms = round(told["offset_s"] * 1000)
-            self.time.set(self._offset_ms)
+            self.time.set(round(told["offset_s"] * 1000))
 
     async def control(self, method: str, what: str, body: object = None) -> dict[str, Any]:
         """As of the world; asked again while the sandbox is killed or stopped."""

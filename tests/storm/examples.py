@@ -62,10 +62,10 @@ class Entry(NamedTuple):
 
 
 class Shop:
-    """The processes of one shop, each started again whenever it dies. ``database``: a path, or PostgreSQL's URL.
+    """The processes of one shop, each started again whenever it dies. ``home``: of the world. ``database``: a path, or PostgreSQL's URL.
     ``settings``: what else its README names."""
 
-    def __init__(self, kind: Kind, home: Path, database: str, settings: dict[str, str], sandbox_url: str) -> None:
+    def __init__(self, kind: Kind, home: Path, database: str, settings: dict[str, str]) -> None:
         self.kind = kind
         self.database = database
         self.deaths = home / "deaths"
@@ -74,7 +74,7 @@ class Shop:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = home / "example.log"
-        self._mortal = [sys.executable, "-m", "tests.storm.mortal", sandbox_url, str(self.deaths)]
+        self._mortal = [sys.executable, "-m", "tests.storm.mortal", str(home / "time"), str(self.deaths)]
         paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         self._consumes = "SHOP_QUEUE_URL" in settings
         self._environ = {**os.environ, **settings, **_database_settings(kind, database), "PYTHONPATH": paths}

@@ -23,8 +23,9 @@ import aiohttp
 import msgspec
 
 from oncepay.cli.demo.books import Order
-from oncepay.cli.demo.shop import Refused
-from oncepay.cli.demo.world import Broken, World
+from oncepay.cli.demo.process import Broken
+from oncepay.cli.demo.shop import PRICE_MINOR, Refused
+from oncepay.cli.demo.world import World
 from oncepay.client import CallFailed
 from oncepay.sandbox.faults import MENU
 from tests.sandbox.merchant import Merchant
@@ -44,7 +45,6 @@ AT_ONCE: Final = 48
 FAST: Final = 20.0  # seconds of the world's time in one of ours, while it storms
 # A week: what UnionPay debited too late (its 42) it sends back by itself, and that takes it five.
 PEACE_STEPS_S: Final = (20.0,) * 90 + (600.0,) * 12 + (3_600.0,) * 70 + (21_600.0,) * 18
-MINOR: Final = 8800
 
 
 class Storm:
@@ -56,7 +56,7 @@ class Storm:
         self.seed = seed
         self.rate = rate
         self.fast = FAST
-        self.orders = [f"storm-{n}" for n in range(payments)]
+        self.buyers = [f"storm-{n}" for n in range(payments)]
         self.seen: Counter[str] = Counter()
         self._room = asyncio.Semaphore(AT_ONCE)
 
@@ -66,7 +66,7 @@ class Storm:
         await self.world.control("PUT", "faults", {"rates": rates})
         running = asyncio.create_task(self._time_runs())
         try:
-            await asyncio.gather(*(self._order(order_no) for order_no in self.orders))
+            await asyncio.gather(*(self._order(buyer) for buyer in self.buyers))
         finally:
             running.cancel()
         struck = (await self.world.control("GET", "faults"))["struck"]
@@ -81,17 +81,17 @@ class Storm:
 
     # -- one order -----------------------------------------------------------------------------------------------
 
-    async def _order(self, order_no: str) -> None:
+    async def _order(self, buyer: str) -> None:
         async with self._room:
-            dice = random.Random(f"{self.seed}:{order_no}")
+            dice = random.Random(f"{self.seed}:{buyer}")
             script, first = dice.choice(SCRIPTS), dice.choice(WAYS)
             self.seen[f"payer {script}"] += 1
             self.seen[f"way: {first[0]} {first[1]}"] += 1
             minutes = 2 if script == "comes late" else dice.choice((15, 30, 60))
-            self.shop.books.add(order_no, order_no, "Tea", MINOR)
+            order_no = await self.shop.order(buyer)
             body = {
                 "order_no": order_no,
-                "amount": {"minor": MINOR, "currency": "CNY"},
+                "amount": {"minor": PRICE_MINOR, "currency": "CNY"},
                 "subject": "Tea",
                 "deadline_ms": self.world.now_ms() + minutes * 60_000,
                 "attempt": {"channel": first[0], "method": first[1]},
@@ -227,9 +227,9 @@ def disagreements(rows: list[dict[str, Any]], payment: dict[str, Any], order: Or
         yield f"the channels hold {held}, the centre keeps {payment['kept_minor']}, the shop has {order.cash}"
     if payment["status"] == "open":
         yield "it is still open"
-    if held > MINOR:
-        yield f"{held} is kept of {MINOR}"
-    if sum(deed.what == "shipped" for deed in order.deeds) != (payment["paid"] is not None):
+    if held > PRICE_MINOR:
+        yield f"{held} is kept of {PRICE_MINOR}"
+    if sum(deed.what == "ship" for deed in order.deeds) != (payment["paid"] is not None):
         yield f"the shop did {[deed.what for deed in order.deeds]}"
     if order.version != payment["version"] and (order.version >= 0 or payment["version"] > 0):
         yield f"the shop was told version {order.version} of {payment['version']}"

@@ -1,8 +1,8 @@
 """A program of an example shop, as a storm needs it: it lives in the world's time, and can be told to die.
 
-    python -m tests.storm.mortal SANDBOX_URL DEATHS PROGRAM [ARGUMENT ...]      in the folder of the example
+    python -m tests.storm.mortal TIME DEATHS PROGRAM [ARGUMENT ...]      in the folder of the example
 
-The example itself is not changed: the clock of the process is set forward as the sandbox's is, and a guard, when it has
+The example itself is not changed: the clock of the process is set forward as the file TIME says, and a guard, when it has
 committed and before it returns, looks for a file in the folder DEATHS. Who can remove it is killed, as by a
 power cut: the write is there, and nobody has been answered.
 """
@@ -10,21 +10,16 @@ power cut: the write is there, and nobody has been answered.
 from __future__ import annotations
 
 import functools
-import json
 import os
-import runpy
 import signal
 import sys
-import threading
-import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from oncepay.cli.demo.clocked import become, set_forward
 from oncepay.client import guards, queues
 
-LOOK_S: Final = 0.03
 PAUSE_S: Final = 0.1  # between rounds of the watch
 CLAIM_S: Final = 1.5  # what a dead consumer held
 AFTER: Final = {  # deaths, and who dies of them: each has committed, and will answer when it returns
@@ -32,29 +27,6 @@ AFTER: Final = {  # deaths, and who dies of them: each has committed, and will a
     "news": (guards, "Inbox", "take"),
     "message": (queues, "Consumer", "hear"),
 }
-
-
-def follow(sandbox_url: str) -> None:
-    """Set the clock of this process forward with the sandbox's."""
-    real_ns, offset_ns = time.time_ns, 0
-    time.time_ns = lambda: real_ns() + offset_ns
-    time.time = lambda: (real_ns() + offset_ns) / 1e9
-
-    def look() -> None:
-        nonlocal offset_ns
-        with urllib.request.urlopen(f"{sandbox_url}/sandbox/clock", timeout=5) as answer:
-            offset_ns = round(json.load(answer)["offset_s"] * 1e9)
-
-    def keep_looking() -> None:
-        while True:
-            time.sleep(LOOK_S)
-            try:
-                look()
-            except OSError:
-                return  # the world has ended
-
-    look()
-    threading.Thread(target=keep_looking, daemon=True).start()
 
 
 def make_mortal(deaths: Path) -> None:
@@ -100,15 +72,10 @@ def _die_of(death: Path) -> None:
 
 def main() -> None:
     """Be that program."""
-    sandbox_url, deaths, program, *arguments = sys.argv[1:]
-    follow(sandbox_url)
+    time, deaths, program, *arguments = sys.argv[1:]
+    set_forward(Path(time))
     make_mortal(Path(deaths))
-    sys.argv = [program, *arguments]
-    sys.path.insert(0, str(Path.cwd()))
-    if program.endswith(".py"):
-        runpy.run_path(program, run_name="__main__")
-    else:
-        runpy.run_module(program, run_name="__main__", alter_sys=True)
+    become(program, arguments, Path.cwd())
 
 
 if __name__ == "__main__":

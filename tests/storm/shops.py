@@ -24,7 +24,8 @@ from typing import Any, Final, Literal, get_args
 
 import aiohttp
 
-from oncepay.cli.demo.world import Broken, World
+from oncepay.cli.demo.process import Broken
+from oncepay.cli.demo.world import World
 from oncepay.client import AsyncClient, CallFailed
 from tests.servers import PostgresServer, fresh_database
 from tests.services import Service, valkey
@@ -273,7 +274,7 @@ async def storm(
             "SHOP_SECRET_KEY": "of-this-test",
             **({"SHOP_QUEUE_URL": where} if road == "queue" else {}),
         }
-        shop = Shop(SHOPS[name], home, database, settings, world.sandbox_url)
+        shop = Shop(SHOPS[name], home, database, settings)
         wire.shop_url = shop.url
         raging = Storm(world, shop, wire, client, broker=broker, told=bool(where), buyers=buyers, seed=seed)
         try:

@@ -72,8 +72,8 @@ def test_a_lock_names_no_index_and_hashes_everything(name: str) -> None:
     [
         (lock, wanted)
         for lock, groups in [
-            ("requirements.lock", ["server", "postgres"]),
-            ("requirements-dev.lock", ["server", "postgres", "dev"]),
+            ("requirements.lock", ["server", "demo", "postgres"]),
+            ("requirements-dev.lock", ["server", "demo", "postgres", "dev"]),
         ]
         for wanted in [
             *PROJECT["build-system"]["requires"],

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from oncepay.cli.demo.books import Books, Deed
+from oncepay import cli
+from oncepay.cli.demo.books import Deed, Order
 from oncepay.cli.demo.check import Promise, complaints
+from oncepay.cli.demo.shop import EXAMPLE
+from oncepay.cli.demo.stage import on_page
 from oncepay.cli.demo.stories import STORIES
-from oncepay.client import Payment
-from oncepay.client.guards.milestones import unmet
+from tests.wheel import unpacked_wheel
 from tests.wire.cli import get, running, wait
 
 ENDED = f"{len(STORIES)} stories, {len(STORIES)} as promised"
@@ -45,50 +48,79 @@ def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
         urls = re.findall(r"http://\S+", said)
         assert len(urls) == 4
         assert [get(url) for url in urls] == [200] * 4
-        buy_and_pay(urls[0])
+        for way in ("wechat", "alipay", "unionpay"):
+            buy_and_pay(way, *urls[:3])
         demo.tell(signal.SIGINT)
         assert demo.ends() == 0
         assert [get(url) for url in urls] == [0] * 4
 
 
 CARELESS = """
-import sys
-from oncepay.cli import main
-from oncepay.client.guards import inbox
-careful = inbox.unmet
-inbox.unmet = lambda payment, done: careful(payment, "")  # acts on what stands there, not on what is new
-main(sys.argv[1:])
+from oncepay.client.guards import inbox as careful
+unmet = careful.unmet
+careful.unmet = lambda payment, done: unmet(payment, "")  # acts on what stands there, not on what is new
 """
 
 
 def test_a_story_with_a_careless_shop_does_not_end_as_promised(tmp_path: Path) -> None:
+    careless = tmp_path / "careless"
+    careless.mkdir()
+    (careless / "shop.py").write_text(CARELESS + (EXAMPLE / "shop.py").read_text("utf-8"), "utf-8")
+    program = (
+        "import sys; from pathlib import Path; from oncepay.cli import main; from oncepay.cli.demo import shop;"
+        f"shop.EXAMPLE = Path({str(careless)!r}); main(sys.argv[1:])"
+    )
     arguments = ("demo", "--once", "--story", "parts", "--home", str(tmp_path / "home"))
-    with running(*arguments, settings={}, log=tmp_path / "log", program=CARELESS) as demo:
+    with running(*arguments, settings={}, log=tmp_path / "log", program=program) as demo:
         assert demo.ends(60) == 1
         assert demo.said().splitlines()[-1] == "1 stories, 0 as promised"
         assert "what the shop did" in demo.said()
 
 
-def buy_and_pay(shop: str) -> None:
-    """As a person does: buy, see the code, pay at the cashier, see that it was shipped."""
-    with urllib.request.urlopen(shop) as front:
-        (click,) = re.findall(r'name="click" value="(\w+)"', front.read().decode())
-    with urllib.request.urlopen(f"{shop}/buy", data=f"click={click}".encode()) as bought:
-        page, order_url = bought.read().decode(), bought.url
-    with urllib.request.urlopen(f"{shop}/buy", data=f"click={click}".encode()) as again:
-        assert again.url == order_url, "a double click is one order"
-    assert "<svg" in page
-    (cashier,) = re.findall(r'href="(\S+/cashier/\S+)"', page)
-    with urllib.request.urlopen(f"{cashier}/pay", data=b"") as paid:
-        assert paid.status == 200
+def buy_and_pay(way: str, shop: str, cashier: str, desk: str) -> None:
+    """As a person does: buy, choose how to pay, pay there, see at the shop that it is paid; then look at its story."""
+    order, _ = browse(f"{shop}/orders", buyer=way, item="tea")
+    assert browse(f"{shop}/orders", buyer=way, item="tea")[0] == order, "a double click is one order"
+    given = on_page(browse(f"{order}/pay", way=way)[1])
+    if way == "wechat":
+        page = f"{cashier}/cashier/{given['code_url'].partition('pr=')[2]}"
+        assert page.removeprefix(cashier) in browse(cashier)[1]
+        browse(f"{page}/pay", by="hand")
+    elif way == "alipay":
+        page, _ = browse(given["url"])
+        browse(f"{page}/login", account="payer@example.test")
+        assert browse(f"{page}/pay", by="hand")[0] == order, "the payer is led back"
+    else:
+        page, _ = browse(given["form"]["action"], **given["form"]["fields"])
+        back = on_page(browse(f"{page}/pay", by="hand")[1])["form"]
+        assert browse(back["action"], **back["fields"])[0] == order, "the payer is led back"
+    wait(lambda: ", paid" in browse(order)[1], "the news")
+    assert "ship" in browse(desk)[1]
+    assert "evidence.taken" in browse(f"{desk}/orders/{order.rpartition('/')[2]}")[1]
 
-    def shipped() -> bool:
-        with urllib.request.urlopen(order_url) as looked:
-            return "shipped" in looked.read().decode()
 
-    wait(shipped, "the parcel")
-    with urllib.request.urlopen(f"{order_url}/timeline") as told:
-        assert "evidence.taken" in told.read().decode()
+def browse(url: str, **form: str) -> tuple[str, str]:
+    """Open an address, or send a form there; where that leads, and the page."""
+    data = urllib.parse.urlencode(form).encode() if form else None
+    with urllib.request.urlopen(url, data) as page:
+        return page.url, page.read().decode()
+
+
+def test_it_plays_from_an_installed_package(tmp_path: Path) -> None:
+    site = unpacked_wheel(tmp_path)
+    command = [sys.executable, "-m", "oncepay", "demo", "--once", "--story", "asks", "--home", str(tmp_path / "home")]
+    environ = {**os.environ, "PYTHONPATH": str(site)}
+    played = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert played.stdout.splitlines()[-1] == "1 stories, 1 as promised", played.stdout + played.stderr
+    packed = site / "oncepay" / "cli" / "demo" / "shop_flask" / "shop.py"
+    assert packed.read_bytes() == (EXAMPLE / "shop.py").read_bytes()
+
+
+def test_what_it_needs_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flask", None)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["demo", "--once"])
+    assert ended.value.code == "oncepay: the demonstration needs flask; cure: pip install 'oncepay[demo]'"
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
@@ -119,33 +151,20 @@ PAID = snapshot(1, status="paid", kept_minor=8800, paid=MOVED)
 BACK = {
     "refund_no": "r1", "minor": 800, "status": "done", "origin": "app", "why": "", "created_ms": 2, "settled_ms": 3
 }  # fmt: skip
-REFUNDED = snapshot(3, status="paid", kept_minor=8000, paid=MOVED, refunds=[BACK])
 ROW = {"number": "N00", "state": "SUCCESS", "paid": 8800, "refunded": 0, "refunds": []}
 RETURNED = {"number": "R", "amount": 1, "status": "SUCCESS"}
-PROMISE = Promise(status="paid", charged=8800, deeds=("shipped",))
+PROMISE = Promise(status="paid", charged=8800, deeds=("ship",))
 
 
-def told(payment: dict[str, Any]) -> Payment:
-    """As the client reads it."""
-    return msgspec.convert(payment, Payment)
+ORDER = Order(
+    order_no="A-1", item="tea", minor=8800, status="paid", payment="pay_1", version=1, deeds=(Deed("ship", 8800),)
+)
 
 
-@pytest.fixture
-def books(tmp_path: Path) -> Books:
-    books = Books(tmp_path / "shop.db", lambda: 0)
-    books.add("click", "A-1", "Tea", 8800)
-    return books
-
-
-def test_a_shop_that_acts_on_repeats_does_not_please_the_judge(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
-    books.take(told(PAID))
-    books.take(told(PAID))
-    assert complaints(PROMISE, [ROW], PAID, books.order("A-1")) == []
-    monkeypatch.setattr("oncepay.client.guards.inbox.unmet", lambda payment, _: unmet(payment, ""))
-    again = {**PAID, "version": 2}
-    books.take(told(again))
-    assert complaints(PROMISE, [ROW], again, books.order("A-1")) == [
-        "what the shop did: ['shipped', 'shipped'], not ['shipped']",
+def test_a_shop_that_acts_on_repeats_does_not_please_the_judge() -> None:
+    assert complaints(PROMISE, [ROW], PAID, ORDER) == []
+    assert complaints(PROMISE, [ROW], PAID, msgspec.structs.replace(ORDER, deeds=ORDER.deeds * 2)) == [
+        "what the shop did: ['ship', 'ship'], not ['ship']",
         "the channel holds 8800, the centre keeps 8800, the shop has 17600",
     ]
 
@@ -165,9 +184,8 @@ def test_a_shop_that_acts_on_repeats_does_not_please_the_judge(books: Books, mon
         ([ROW], {**PAID, "refunds": [{**BACK, "status": "open"}]}, "refund r1 still open"),
     ],
 )
-def test_what_the_judge_sees(books: Books, rows: list[Any], payment: dict[str, Any], says: str) -> None:
-    books.take(told(PAID))
-    found = complaints(PROMISE, rows, payment, books.order("A-1"))
+def test_what_the_judge_sees(rows: list[Any], payment: dict[str, Any], says: str) -> None:
+    found = complaints(PROMISE, rows, payment, ORDER)
     assert any(says in complaint for complaint in found), found
 
 
@@ -176,28 +194,3 @@ def test_an_order_that_can_still_be_paid_is_not_closed() -> None:
     found = complaints(Promise(status="closed"), [row], snapshot(1, status="closed"), None)
     assert "the channel's order N00 is still to be paid" in found
     assert "the shop does not know the order" in found
-
-
-# -- the shop ------------------------------------------------------------------------------------------------------
-
-
-def test_the_shop_acts_on_the_difference_whatever_it_missed(books: Books) -> None:
-    assert books.take(told(REFUNDED)) == (Deed("shipped", 8800), Deed("refunded r1", -800))
-    assert books.take(told(PAID)) == ()
-    order = books.order("A-1")
-    assert order is not None
-    assert (order.cash, order.version, order.told) == (8000, 3, 2)
-
-
-def test_late_money_that_went_back_never_was_the_shops(books: Books) -> None:
-    closed = snapshot(1, status="closed", closed={"closed_ms": 1, "why": "expired"})
-    surplus = {**BACK, "origin": "surplus", "minor": 8800}
-    assert books.take(told(closed)) == (Deed("cancelled", 0),)
-    assert books.take(told({**closed, "version": 2, "refunds": [surplus]})) == (Deed("late money went back", 0),)
-
-
-def test_the_shop_knows_its_own_orders_and_clicks(books: Books) -> None:
-    assert books.add("click", "A-2", "Tea", 8800) == "A-1"
-    assert books.add("another", "A-2", "Tea", 8800) == "A-2"
-    with pytest.raises(KeyError, match="A-9"):
-        books.take(told({**PAID, "order_no": "A-9"}))

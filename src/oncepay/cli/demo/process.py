@@ -1,26 +1,39 @@
-"""A process of the demonstration: started as ``oncepay ...`` on the command line would start it, and killable."""
+"""A process of the demonstration: started as on the command line, and killable."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+import aiohttp
+
+START_S: Final = 20.0
 STOP_S: Final = 8.0
+LOOK_S: Final = 0.02
+
+T = TypeVar("T")
+
+
+class Broken(Exception):
+    """It is not as it should be; the text says what."""
 
 
 class Process:
-    """One command of oncepay, its output in a file. ``settings``: ONCEPAY_... it is given; it inherits none."""
+    """One command, ``python -m ...``, its output in a file. ``settings``: the ONCEPAY_... and SHOP_... that it gets; it
+    inherits none."""
 
     def __init__(self, arguments: Sequence[str], log: Path, settings: Mapping[str, str] | None = None) -> None:
-        self._command = [sys.executable, "-m", "oncepay", *arguments]
+        self._command = [sys.executable, "-m", *arguments]
         self.log = log
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ONCEPAY_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ONCEPAY_", "SHOP_"))}
         self._environ = {**inherited, **(settings or {})}
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -41,6 +54,19 @@ class Process:
         with self.log.open("rb") as said:
             said.seek(before)
             return code, said.read().decode(errors="replace")
+
+    async def answers(self, session: aiohttp.ClientSession, url: str) -> None:
+        """Until it serves. Raises Broken when it ends instead, or takes too long."""
+
+        async def ready() -> bool:
+            if self.code is not None:
+                raise Broken(f"it ended with {self.code}: {self.last_lines()}")
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(url, timeout=aiohttp.ClientTimeout(total=1)) as answer:
+                    return answer.status == 200
+            return False
+
+        await until(ready, f"an answer of {url}", seconds=START_S)
 
     @property
     def code(self) -> int | None:
@@ -70,3 +96,15 @@ class Process:
     def last_lines(self, count: int = 5) -> str:
         """The end of its log."""
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+
+
+async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 10.0) -> T:
+    """Look until something is there, and give it. Raises Broken when it does not come in time."""
+    end = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise Broken(f"{what} did not come within {seconds:g} s")
+        await asyncio.sleep(LOOK_S)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import signal
 import tempfile
@@ -15,14 +14,15 @@ from typing import Final
 import aiohttp
 
 from oncepay.cli import exits
+from oncepay.cli.demo.desk import Desk
+from oncepay.cli.demo.process import Broken
 from oncepay.cli.demo.screen import Line, Screen
 from oncepay.cli.demo.shop import Refused
 from oncepay.cli.demo.stage import Stage, Story
 from oncepay.cli.demo.stories import STORIES
-from oncepay.cli.demo.world import Broken, World
+from oncepay.cli.demo.world import World
 from oncepay.client import CallFailed
 
-WATCH_S: Final = 2.0  # between two looks of the shop at what it was not told
 STORY_S: Final = 60.0  # real seconds that one story may take
 WENT_WRONG: Final = (Broken, CallFailed, Refused, aiohttp.ClientError, TimeoutError, OSError)
 
@@ -45,11 +45,10 @@ async def play(
             kept = kept or good < len(stories)
             if kept:
                 screen.say(f"Databases and logs are in {place}")
-            if not once:
-                _say_addresses(world, screen)
-            screen.say(f"{len(stories)} stories, {good} as promised")
-            if not once:
-                await _keep_shop(world, stop)
+            if once:
+                screen.say(f"{len(stories)} stories, {good} as promised")
+            else:
+                await _stay_up(world, screen, f"{len(stories)} stories, {good} as promised", stop)
             return exits.OK if good == len(stories) else exits.FAILED
     except Broken as error:
         screen.say(f"The demonstration cannot start: {error}")
@@ -59,18 +58,9 @@ async def play(
             shutil.rmtree(place, ignore_errors=True)
 
 
-async def _keep_shop(world: World, stop: asyncio.Event) -> None:
-    """Until told to stop, the shop asks for what people bought and it was not told of."""
-    while not stop.is_set():
-        with contextlib.suppress(CallFailed):  # the centre is busy with something else
-            await world.shop.watch()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_S)
-
-
 async def _play_all(world: World, stories: Sequence[Story], screen: Screen) -> int:
     """How many ended as promised, and still stood so at the end of all."""
-    stages = [Stage(world, f"{story.name}-{number}") for number, story in enumerate(stories, 1)]
+    stages = [Stage(world, story.name) for story in stories]
     with screen:
         for story, stage, line in zip(stories, stages, screen.lines, strict=True):
             line.state = "playing"
@@ -92,18 +82,22 @@ async def _play_all(world: World, stories: Sequence[Story], screen: Screen) -> i
     return sum(line.state == "promised" for line in screen.lines)
 
 
-def _say_addresses(world: World, screen: Screen) -> None:
-    order = world.shop.books.orders()[-1]
-    screen.say()
-    for name, url in (
-        ("the shop: buy something", world.shop.url),
-        ("the cashier: scan and pay", world.sandbox_url),
-        ("a timeline", f"{world.shop.url}/orders/{order.order_no}/timeline"),
-        ("the API", f"{world.centre_url}/docs"),
-    ):
-        screen.say(f"{name:<28}{url}")
-    screen.say("Ctrl-C ends it.")
-    screen.say()
+async def _stay_up(world: World, screen: Screen, last: str, stop: asyncio.Event) -> None:
+    """For a person to click, until told to stop; the shop watches as it should."""
+    world.shop.keep_watching()
+    with Desk(world.shop) as desk_url:
+        screen.say()
+        for name, url in (
+            ("the shop: buy something", world.shop.url),
+            ("the cashier: scan and pay", world.sandbox_url),
+            ("the orders, their timelines", desk_url),
+            ("the API", f"{world.centre_url}/docs"),
+        ):
+            screen.say(f"{name:<28}{url}")
+        screen.say("Ctrl-C ends it.")
+        screen.say()
+        screen.say(last)
+        await stop.wait()
 
 
 def _on_signals() -> asyncio.Event:

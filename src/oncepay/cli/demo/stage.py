@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -11,22 +13,26 @@ import msgspec
 
 from oncepay.cli.demo.books import Order
 from oncepay.cli.demo.check import Promise, complaints
+from oncepay.cli.demo.process import Broken, until
 from oncepay.cli.demo.shop import PRICE_MINOR, Refused
-from oncepay.cli.demo.world import Broken, World, until
-from oncepay.client import PaymentStarted, Refund
+from oncepay.cli.demo.world import World
+from oncepay.client import Refund
 
 AGREE_S: Final = 10.0  # real seconds for the three ledgers to agree
 SILENT_S: Final = 900  # seconds of the centre's time in which it finds out by asking alone
 STEP_S: Final = 0.1  # real seconds that the centre gets to act after each step of its time
+CODE: Final = re.compile(r"weixin://[^\s<]+")
+LINK: Final = re.compile(r'href="(https?://[^"]+)"')
+FORM: Final = re.compile(r'action="(https?://[^"]+)"')
+FIELD: Final = re.compile(r'<input type="?hidden"? name="([^"]+)" value="([^"]*)"')
 
-
-PAID: Final = Promise(status="paid", charged=PRICE_MINOR, deeds=("shipped",))
+PAID: Final = Promise(status="paid", charged=PRICE_MINOR, deeds=("ship",))
 
 
 class Story(msgspec.Struct, frozen=True):
     """``play`` returns, in a few words, what happened; it raises Broken when it did not end as promised."""
 
-    name: str  # part of its order number
+    name: str  # the buyer's, too
     title: str
     play: Callable[[Stage], Awaitable[str]]
 
@@ -34,45 +40,42 @@ class Story(msgspec.Struct, frozen=True):
 class Stage:
     """One order in one world."""
 
-    def __init__(self, world: World, order_no: str) -> None:
+    def __init__(self, world: World, buyer: str) -> None:
         self.world = world
         self.shop = world.shop
-        self.order_no = order_no
+        self.buyer = buyer
+        self.order_no = ""
         self.payment_id = ""
-        self.number = ""  # of the attempt, as the channel knows it
-        self.shown: dict[str, dict[str, Any]] = {}  # by channel: what the payer was given
+        self.number = ""  # of the newest attempt, as the channel knows it
+        self.shown: dict[str, dict[str, Any]] = {}  # by channel: what the payer was given, as the sandbox takes it
         self.promise: Promise | None = None
 
     # -- what people do ------------------------------------------------------------------------------------------
 
-    async def submit(self, *, way: str = "wechat", minor: int = PRICE_MINOR, deadline_s: int = 7200) -> PaymentStarted:
-        """The shop orders the payment and has something to show."""
-        payment = await self.shop.submit(self.order_no, way=way, minor=minor, deadline_s=deadline_s)
-        require(self.learn(payment), "there is nothing to show")
-        return payment
+    async def submit(self, way: str = "wechat", *, quantity: int = 1) -> None:
+        """Buy tea and choose a way to pay it."""
+        self.order_no = await self.shop.order(self.buyer, quantity)
+        await self.choose(way)
 
-    async def switch(self, way: str) -> PaymentStarted:
-        """The payer went back and chose another way."""
-        payment = await self.shop.switch(self.payment_id, way)
-        require(self.learn(payment), "there is nothing to show")
-        return payment
+    async def choose(self, way: str) -> dict[str, Any]:
+        """Choose this way to pay, or go back and choose it instead of another; what the page has to pay by."""
 
-    def learn(self, payment: PaymentStarted) -> bool:
-        """Note what the centre calls it; whether there is something to show."""
+        async def to_pay_by() -> dict[str, Any]:
+            page = await self.shop.pay(self.order_no, way)
+            require(page.status == 200, f"the shop answered with {page.status}: {page.text}")
+            return on_page(page.text)
+
+        self.shown.pop(way, None)
+        self.shown[way] = await until(to_pay_by, "something to pay by", seconds=20)
+        payment = await self.shop.client.payments.of_order(self.order_no)
+        assert payment is not None
         self.payment_id = payment.id
-        attempt = payment.attempt
-        if attempt is None:
-            return False
-        self.number = attempt.id.removeprefix("att_")
-        if attempt.credential is not None:
-            self.shown[attempt.channel] = attempt.credential
-        return attempt.credential is not None
+        self.number = payment.attempts[-1].id.removeprefix("att_")
+        return self.shown[way]
 
-    async def pay(self, channel: str = "") -> None:
-        """The payer scans or opens what was shown, the last or the channel's, and pays."""
-        given = self.shown[channel] if channel else self.order.credential
-        form = {"action": given.get("action"), "fields": given.get("fields")}
-        await self.world.control("POST", "pay", {"form": form} if given["type"] == "form" else given)
+    async def pay(self, way: str = "") -> None:
+        """The payer scans or opens what was shown, the last or that way's, and pays."""
+        await self.world.control("POST", "pay", self.shown[way or [*self.shown][-1]])
 
     async def is_paid(self) -> None:
         """Until the centre knows: it is told, or it asks."""
@@ -100,7 +103,7 @@ class Stage:
 
     async def payment(self) -> dict[str, Any]:
         """As the centre has it."""
-        return await self.shop.payment(self.payment_id)
+        return await self.shop.ask("GET", f"/v1/payments/{self.payment_id}")
 
     async def has_status(self, status: str) -> bool:
         """Whether the centre says so by now."""
@@ -166,6 +169,17 @@ async def _moment(look: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(STEP_S / 5)
         if await look():
             return
+
+
+def on_page(text: str) -> dict[str, Any]:
+    """What a page of the shop has to pay by: a code, a link or a form, as the sandbox takes it; nothing, if nothing."""
+    if code := CODE.search(text):
+        return {"code_url": html.unescape(code[0])}
+    if form := FORM.search(text):
+        fields = {name: html.unescape(value) for name, value in FIELD.findall(text)}
+        return {"form": {"action": html.unescape(form[1]), "fields": fields}}
+    link = LINK.search(text)
+    return {"url": html.unescape(link[1])} if link else {}
 
 
 def require(true: object, otherwise: str) -> None:

@@ -13,12 +13,13 @@ import msgspec
 
 from oncepay.cli.demo.between import BETWEEN
 from oncepay.cli.demo.check import Promise
+from oncepay.cli.demo.process import Broken, until
 from oncepay.cli.demo.shop import PRICE_MINOR
 from oncepay.cli.demo.stage import PAID, Stage, Story, require
-from oncepay.cli.demo.world import Broken, until
 from oncepay.client import Conflict
 
-CLOSED: Final = Promise(status="closed", deeds=("cancelled",))
+DEADLINE_S: Final = 7200  # of a payment, when the shop names none
+CLOSED: Final = Promise(status="closed", deeds=("cancel",))
 
 
 async def paid(stage: Stage) -> str:
@@ -60,13 +61,15 @@ async def answer_5xx(stage: Stage) -> str:
 
 async def submitted_twice(stage: Stage) -> str:
     """The payer clicks twice, or two servers of the shop do."""
-    first, second = await asyncio.gather(stage.submit(), stage.submit())
-    require(first.id == second.id, f"two payments: {first.id} and {second.id}")
-    require(first.attempts[-1].id == second.attempts[-1].id, "two attempts")
-    require(first.attempt == second.attempt, "two codes to scan")
+    first, second = await asyncio.gather(*(stage.shop.order(stage.buyer) for _ in range(2)))
+    require(first == second, f"two orders: {first} and {second}")
+    stage.order_no = first
+    codes = await asyncio.gather(*(stage.choose("wechat") for _ in range(2)))
+    require(codes[0] == codes[1], "two codes to scan")
+    require(len((await stage.payment())["attempts"]) == 1, "two attempts")
     await stage.pay()
     await stage.ends(PAID)
-    return "one payment, one code"
+    return "one order, one payment, one code"
 
 
 async def shop_down(stage: Stage) -> str:
@@ -81,7 +84,7 @@ async def shop_down(stage: Stage) -> str:
             return bool((await stage.delivery())["tries"] >= 3)
 
         await stage.let_pass(tried_thrice, "a third try", step_s=5, at_most_s=120)
-        require(stage.order.told == 0, "a shop that is shut was told")
+        require(stage.order.version < 0, "a shop that is shut was told")
     finally:
         await stage.shop.open()
 
@@ -90,7 +93,6 @@ async def shop_down(stage: Stage) -> str:
 
     await stage.let_pass(told, "news at the shop", step_s=10, at_most_s=600)
     await stage.ends(PAID)
-    require(stage.order.told == 1, f"it was told {stage.order.told} times")
     delivery = await until(stage.delivered, "the mark of its delivery")
     return f"told at try {delivery['tries']}, once"
 
@@ -103,16 +105,17 @@ async def never_told(stage: Stage) -> str:
         await stage.pay()
         await stage.is_paid()
 
-        async def shipped() -> bool:
+        passed_s = 0
+        while stage.order.status != "paid":
+            require(passed_s < 120, "the shop did not learn of it within 120 s of its time")
+            await stage.world.advance(10)
+            passed_s += 10
             await stage.shop.watch()
-            return stage.order.status == "paid"
-
-        passed_s = await stage.let_pass(shipped, "an answer to the shop", step_s=5, at_most_s=120)
         await stage.ends(PAID)
-        require(stage.order.told == 0, "a shop that is shut was told")
+        require((await stage.delivery())["status"] == "due", "a shop that is shut was told")
     finally:
         await stage.shop.open()
-    return f"asked {passed_s:.0f} s later, shipped once"
+    return f"asked {passed_s} s later, shipped once"
 
 
 async def doubled_and_reordered(stage: Stage) -> str:
@@ -134,7 +137,7 @@ async def doubled_and_reordered(stage: Stage) -> str:
             return len(told["notifications"]) == 2 and all(notice["taken"] for notice in told["notifications"])
 
         await stage.let_pass(all_came, "both notifications", step_s=2, at_most_s=120)
-    deeds = ("shipped", "refunded back-1")
+    deeds = ("ship", "refund back-1")
     await stage.ends(Promise(status="paid", charged=PRICE_MINOR, returned=800, refunds=1, deeds=deeds))
     return "paid once, refunded once"
 
@@ -162,9 +165,7 @@ async def forged(stage: Stage) -> str:
 
 async def paid_late(stage: Stage) -> str:
     """The payer pays although the deadline has passed and the order is closed at the channel."""
-    await stage.submit(deadline_s=90)
-    await stage.let_pass(lambda: stage.has_status("closed"), "closed", step_s=31, at_most_s=300)
-    await stage.ends(CLOSED)
+    await _never_paid(stage)
     async with stage.world.faults(once=[{"fault": "pay_after_close", "number": stage.number}]):
         await stage.pay()
 
@@ -172,22 +173,17 @@ async def paid_late(stage: Stage) -> str:
         return any(refund["status"] == "done" for refund in (await stage.payment())["refunds"])
 
     await stage.let_pass(went_back, "the late money's way back", step_s=5, at_most_s=300)
-    promise = Promise(
-        status="closed",
-        charged=PRICE_MINOR,
-        returned=PRICE_MINOR,
-        refunds=1,
-        deeds=("cancelled", "late money went back"),
-    )
-    await stage.ends(promise)
+    told = Promise(status="closed", charged=PRICE_MINOR, returned=PRICE_MINOR, refunds=1, deeds=("cancel",))
+    await stage.ends(told)
     return "sent back by itself, the shop was told"
 
 
 async def killed(stage: Stage) -> str:
     """``kill -9`` after the channel has made the order and before its answer is known."""
     world = stage.world
+    stage.order_no = await stage.shop.order(stage.buyer)
     async with world.faults(once=[{"fault": "slow", "call": "prepay", "seconds": 60}]):
-        asking = asyncio.create_task(stage.shop.submit(stage.order_no))
+        asking = asyncio.create_task(stage.choose("wechat"))
 
         async def is_made() -> bool:
             books = await world.control("GET", "books")
@@ -197,12 +193,7 @@ async def killed(stage: Stage) -> str:
         await world.centre.kill()
     await world.start_centre()
     await world.advance(15)  # what the dead process was doing is due now
-    stage.learn(await asking)  # the shop's client got no answer, and has asked again by itself
-
-    async def has_code() -> bool:
-        return stage.learn(await stage.shop.submit(stage.order_no))
-
-    await until(has_code, "a code to scan", seconds=20)
+    await asking  # the shop's client got no answer, and has asked again by itself
     await stage.pay()
     await stage.ends(PAID)
     return "restarted, the same number again: one order there"
@@ -210,10 +201,10 @@ async def killed(stage: Stage) -> str:
 
 async def partial_refunds(stage: Stage) -> str:
     """Money goes back in parts, up to all of it, and not a cent more."""
-    await stage.submit(minor=10_000)
+    await stage.submit(quantity=2)
     await stage.pay()
     await stage.is_paid()
-    parts = {"part-1": 2_500, "part-2": 2_500, "part-3": 5_000}
+    parts = {"part-1": 5_000, "part-2": 5_000, "part-3": 2 * PRICE_MINOR - 10_000}
     for refund_no, minor in parts.items():
         await stage.refund(refund_no, minor)
     try:
@@ -228,8 +219,8 @@ async def partial_refunds(stage: Stage) -> str:
         return len(refunds) == 3 and all(refund["status"] == "done" for refund in refunds)
 
     await stage.let_pass(all_done, "all parts", step_s=10, at_most_s=600)
-    deeds = ("shipped", *(f"refunded {refund_no}" for refund_no in parts))
-    await stage.ends(Promise(status="paid", charged=10_000, returned=10_000, refunds=3, deeds=deeds))
+    deeds = ("ship", *(f"refund {refund_no}" for refund_no in parts))
+    await stage.ends(Promise(status="paid", charged=2 * PRICE_MINOR, returned=2 * PRICE_MINOR, refunds=3, deeds=deeds))
     return "3 parts, then refund_too_large"
 
 
@@ -255,17 +246,23 @@ async def refund_in_doubt(stage: Stage) -> str:
         return bool((await stage.payment())["refunds"][0]["status"] == "done")
 
     await stage.let_pass(done, "the refund's end", step_s=20, at_most_s=900)
-    deeds = ("shipped", "refunded back-1")
+    deeds = ("ship", "refund back-1")
     await stage.ends(Promise(status="paid", charged=PRICE_MINOR, returned=PRICE_MINOR, refunds=1, deeds=deeds))
     return "in doubt until the account was mended, refunded once"
 
 
 async def abandoned(stage: Stage) -> str:
     """The payer never comes back."""
-    await stage.submit(deadline_s=90)
-    passed_s = await stage.let_pass(lambda: stage.has_status("closed"), "closed", step_s=31, at_most_s=300)
+    await _never_paid(stage)
+    return "closed by itself at its deadline"
+
+
+async def _never_paid(stage: Stage) -> None:
+    """Until it is closed, for that."""
+    await stage.submit()
+    await stage.world.advance(DEADLINE_S)
+    await stage.let_pass(lambda: stage.has_status("closed"), "closed", step_s=31, at_most_s=300)
     await stage.ends(CLOSED)
-    return f"closed by itself after {passed_s:.0f} s"
 
 
 STORIES: Final = (

@@ -9,29 +9,21 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import aiohttp
 import msgspec
 
 from oncepay.cli.accounts import of_sandbox
-from oncepay.cli.demo.books import Books
-from oncepay.cli.demo.process import Process
+from oncepay.cli.demo.clocked import Held
+from oncepay.cli.demo.process import Broken, Process
 from oncepay.cli.demo.shop import Shop
 
 HOST: Final = "127.0.0.1"
-START_S: Final = 20.0
-LOOK_S: Final = 0.02
 CHANNELS: Final = ("alipay", "unionpay", "wechat")
-
-T = TypeVar("T")
-
-
-class Broken(Exception):
-    """It is not as it should be; the text says what."""
 
 
 class World:
@@ -44,26 +36,23 @@ class World:
     def __init__(self, home: Path, port_base: int | None, *, silent: bool = False) -> None:
         self.home = home
         self.silent = silent
-        self._offset_ms = 0  # how far the sandbox's time is ahead
-        ports = [port_base + n for n in range(3)] if port_base else [*_free_ports(2), 0]
+        self.time = Held(home / "time")  # how far the world is ahead of the machine
+        ports = [port_base + n for n in range(3)] if port_base else _free_ports(3)
         self.sandbox_url = f"http://{HOST}:{ports[0]}"
         self.centre_url = f"http://{HOST}:{ports[1]}"
         self.sandbox = Process(
-            ["sandbox", "--listen", f"{HOST}:{ports[0]}", "--home", str(home / "sandbox")], home / "sandbox.log"
+            ["oncepay", "sandbox", "--listen", f"{HOST}:{ports[0]}", "--home", str(home / "sandbox")],
+            home / "sandbox.log",
         )
         self._settings = {
             "ONCEPAY_DATABASE_URL": f"sqlite:///{(home / 'oncepay.db').resolve()}",
             "ONCEPAY_MASTER_KEY_FILE": str(home / "master.key"),
             "ONCEPAY_LISTEN": f"{HOST}:{ports[1]}",
         }
-        self.centre = Process(["serve", "--clock-from", self.sandbox_url], home / "centre.log", self._settings)
-        self.shop = Shop(
-            Books(home / "shop.db", self.now_ms),
-            centre_url=self.centre_url,
-            sandbox_url=self.sandbox_url,
-            listener=_taken(ports[2]),
-            now_ms=self.now_ms,
+        self.centre = Process(
+            ["oncepay", "serve", "--clock-from", self.sandbox_url], home / "centre.log", self._settings
         )
+        self.shop = Shop(home, ports[2])
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -72,11 +61,12 @@ class World:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30), connector=kept)
         try:
             self.sandbox.start()
-            await self.shop.open()
-            await self._answers(self.sandbox, f"{self.sandbox_url}/sandbox/clock")
+            await self.sandbox.answers(self.session, f"{self.sandbox_url}/sandbox/clock")
             await self._no_faults()
             await self._set_up()
-            await self.start_centre()
+            self.centre.start()
+            await self.shop.open()
+            await self.centre.answers(self.session, f"{self.centre_url}/readyz")
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -105,7 +95,7 @@ class World:
             app, shop_key = await admin.create_app(engine, "shop", "Tea and no coffee")
             app = await admin.set_policies(engine, app, private_networks=[f"{HOST}/32"])
             _, secret = await admin.add_endpoint(engine, app, f"{self.shop.url}/webhook")
-            self.shop.join(shop_key, secret)
+            self.shop.join(self.centre_url, shop_key, secret)
             for channel in CHANNELS:
                 given = of_sandbox(self.home / "sandbox" / "sandbox.json", channel)
                 await admin.add_account(engine, f"{channel}-sandbox", channel, **given)
@@ -115,22 +105,11 @@ class World:
     async def start_centre(self) -> None:
         """Start the centre, or start it again; until it answers."""
         self.centre.start()
-        await self._answers(self.centre, f"{self.centre_url}/readyz")
-
-    async def _answers(self, process: Process, url: str) -> None:
-        async def ready() -> bool:
-            if process.code is not None:
-                raise Broken(f"it ended with {process.code}: {process.last_lines()}")
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                async with self.session.get(url, timeout=aiohttp.ClientTimeout(total=1)) as answer:
-                    return answer.status == 200
-            return False
-
-        await until(ready, f"an answer of {url}", seconds=START_S)
+        await self.centre.answers(self.session, f"{self.centre_url}/readyz")
 
     async def command(self, *arguments: str) -> str:
         """What an operator's command says. Raises Broken when it fails."""
-        command = Process([*arguments], self.home / "commands.log", self._settings)
+        command = Process(["oncepay", *arguments], self.home / "commands.log", self._settings)
         code, said = await command.run()
         if code:
             raise Broken(f"oncepay {arguments[0]} ended with {code}: {said}")
@@ -146,12 +125,12 @@ class World:
 
     def now_ms(self) -> int:
         """What time it is in this world."""
-        return time.time_ns() // 1_000_000 + self._offset_ms
+        return time.time_ns() // 1_000_000 + self.time.get()
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, for all of them."""
         told = await self.control("POST", "clock", {"advance_s": seconds})
-        self._offset_ms = round(told["offset_s"] * 1000)
+        self.time.set(round(told["offset_s"] * 1000))
 
     # -- the sandbox ---------------------------------------------------------------------------------------------
 
@@ -182,25 +161,6 @@ class World:
         await self.control("DELETE", "faults")
         if self.silent:
             await self.control("POST", "faults", {"on": {"notify_none": True}})
-
-
-async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 10.0) -> T:
-    """Look until something is there, and give it. Raises Broken when it does not come in time."""
-    end = time.monotonic() + seconds
-    while True:
-        found = await look()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise Broken(f"{what} did not come within {seconds:g} s")
-        await asyncio.sleep(LOOK_S)
-
-
-def _taken(port: int) -> socket.socket:
-    try:
-        return socket.create_server((HOST, port))
-    except OSError as error:
-        raise Broken(f"port {port} cannot be had: {error.strerror}") from None
 
 
 def _free_ports(count: int) -> list[int]:
