@@ -26,8 +26,8 @@ EXTRA: Final = ("aiohttp", "flask")  # what the extra `demo` brings; a test hold
 def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[str, ...], silent: bool) -> None:
     """Start the sandbox, the centre on SQLite and a shop, play every story, and stay up until Ctrl-C.
 
-    The shop is the example on Flask, examples/shop_flask/shop.py.
-    Each story is checked against three ledgers: the sandbox's books, the centre's API, the shop's own books.
+    The shop is the example on Flask, examples/shop_flask/shop.py. Each story is checked against three
+    ledgers: the sandbox's books, the centre's API, the shop's own books.
     """
     missing = [name for name in EXTRA if find_spec(name) is None]
     if missing:
