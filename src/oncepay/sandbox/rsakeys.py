@@ -18,6 +18,13 @@ def new_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
+@functools.cache
+def stranger() -> rsa.RSAPrivateKey:
+    """A key that belongs to nobody, to forge with. One is enough for a process: to make one takes as long as several
+    hundred calls."""
+    return new_key()
+
+
 def sign_text(key: rsa.RSAPrivateKey, message: bytes) -> str:
     return base64.b64encode(key.sign(message, PKCS1, SHA256)).decode()
 

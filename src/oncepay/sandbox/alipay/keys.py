@@ -15,7 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from oncepay.sandbox.clock import Dice, utc
-from oncepay.sandbox.rsakeys import SHA256, load_private, new_key, private_pem, public_pem, sign_text, verify_text
+from oncepay.sandbox.rsakeys import (
+    SHA256,
+    load_private,
+    new_key,
+    private_pem,
+    public_pem,
+    sign_text,
+    stranger,
+    verify_text,
+)
 
 CA_LIFE: Final = dt.timedelta(days=20 * 365)
 CERTIFICATE_LIFE: Final = dt.timedelta(days=5 * 365)
@@ -49,7 +58,6 @@ class Ring:
     def __init__(self, file: KeyFile) -> None:
         self.file = file
         self._key = load_private(file.alipay_private_key_pem)
-        self._stranger: rsa.RSAPrivateKey | None = None
         self.root_cert_sn = root_sn(file.root_bundle_pem)
         self.certs = {cert_sn(pem): pem for pem in file.alipay_certs_pem}
         self.merchants: dict[str, Merchant] = {}
@@ -88,9 +96,7 @@ class Ring:
 
     def forge(self, message: bytes) -> str:
         """A signature by somebody else's key."""
-        if self._stranger is None:
-            self._stranger = new_key()
-        return sign_text(self._stranger, message)
+        return sign_text(stranger(), message)
 
     def believes(self, app_id: str, message: bytes, signature: str) -> bool:
         """Whether the app signed ``message``."""

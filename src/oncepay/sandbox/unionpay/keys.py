@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
 
 from oncepay.sandbox.clock import Clock, Dice, utc
-from oncepay.sandbox.rsakeys import PKCS1, SHA256, load_private, new_key, private_pem, sign_text, verify_text
+from oncepay.sandbox.rsakeys import PKCS1, SHA256, load_private, new_key, private_pem, sign_text, stranger, verify_text
 from oncepay.sandbox.unionpay.wire import CERTIFICATE, SIGNATURE, Fields, digest
 
 COMPANY: Final = "中国银联股份有限公司"
@@ -137,7 +137,7 @@ class Ring:
             return _issue(file.middle, SIGNER_NAME, now - 2 * LIFE.total_seconds(), key)
         if name == "sha1":
             return Holder(right.private_key_pem, _with_sha1(right.certificate_pem, file.middle))
-        other = new_key()  # "stranger": says that our middle certificate issued it, which did not
+        other = stranger()  # "stranger": says that our middle certificate issued it, which did not
         middle = Holder(private_pem(other), file.middle.certificate_pem)
         return _issue(middle, SIGNER_NAME, now, other)
 

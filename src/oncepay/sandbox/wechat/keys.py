@@ -23,6 +23,7 @@ from oncepay.sandbox.rsakeys import (
     private_pem,
     public_pem,
     sign_text,
+    stranger,
     verify_text,
 )
 
@@ -74,7 +75,6 @@ class Ring:
     def __init__(self, file: KeyFile) -> None:
         self.file = file
         self.signers: dict[str, rsa.RSAPrivateKey] = {}
-        self._stranger: rsa.RSAPrivateKey | None = None
         for platform in file.platforms:
             self.signers[platform.serial_no] = load_private(platform.private_key_pem)
         self.signers[file.public_key_id] = load_private(file.public_key_private_pem)
@@ -113,9 +113,7 @@ class Ring:
 
     def forge(self, timestamp: str, nonce: str, body: bytes) -> str:
         """A signature by somebody else's key."""
-        if self._stranger is None:
-            self._stranger = new_key()
-        return sign_text(self._stranger, f"{timestamp}\n{nonce}\n".encode() + body + b"\n")
+        return sign_text(stranger(), f"{timestamp}\n{nonce}\n".encode() + body + b"\n")
 
     def believes(self, mchid: str, serial_no: str, message: bytes, signature: str) -> bool | None:
         """Whether the merchant signed ``message``; None when that merchant has no such serial."""
