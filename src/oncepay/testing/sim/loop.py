@@ -11,9 +11,10 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
+from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context, ContextVar
+from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
 from random import Random
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ class Life:
         self.name = name
         self.alive = True
         self.stopped = False
-        self.held: list[asyncio.Handle] = []  # what became ready while it was stopped
+        self.held: list[SimHandle] = []  # what became ready while it was stopped
 
 
 LIFE: Final[ContextVar[Life]] = ContextVar("life")
@@ -35,6 +36,32 @@ LIFE: Final[ContextVar[Life]] = ContextVar("life")
 
 class Stuck(Exception):
     """Nothing is ready and no timer is set: what still waits will wait for ever."""
+
+
+class SimHandle:
+    """A callback that is ready, or will be at its time. Leaner than asyncio's: a payment needs three hundred."""
+
+    __slots__ = ("args", "at_s", "call", "context", "is_cancelled")
+
+    def __init__(self, call: Callable[..., Any], args: tuple[Any, ...], context: Context, at_s: float) -> None:
+        self.call = call
+        self.args = args
+        self.context = context
+        self.at_s = at_s
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """It will not run."""
+        self.is_cancelled = True
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        """Whether it will not run."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """Seconds since the world began."""
+        return self.at_s
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -46,11 +73,39 @@ class SimLoop(asyncio.BaseEventLoop):
         self._at = 0.0
         self._draw = dice.random
         self._idle = idle
-        self._scheduled: list[asyncio.TimerHandle]
-        self._ready: Any
+        self._timers: list[tuple[float, int, SimHandle]] = []
+        self._count = 0
+        self._ready: deque[SimHandle]
         self._stopping: bool
-        self.frozen: list[asyncio.Handle] = []  # kept, so that nothing of the dead is finished by the collector
+        self.frozen: list[SimHandle] = []  # kept, so that nothing of the dead is finished by the collector
         self.burying = False
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        """Run it in the next round."""
+        handle = SimHandle(callback, args, copy_context() if context is None else context, self._at)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        """Run it at a time; of several at the same time, the first that was asked for first."""
+        handle = SimHandle(callback, args, copy_context() if context is None else context, when)
+        self._count += 1
+        heappush(self._timers, (when, self._count, handle))
+        return handle
+
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        """Run it after so many seconds."""
+        return self.call_at(self._at + delay, callback, *args, context=context)
+
+    def sleep(self, seconds: float) -> asyncio.Future[None]:
+        """As ``asyncio.sleep``, for those who are not cancelled: without a coroutine for each."""
+        woken: asyncio.Future[None] = asyncio.Future(loop=self)
+        self.call_at(self._at + seconds, _wake, woken)
+        return woken
+
+    def create_task(self, coro: Any, *, name: Any = None, context: Context | None = None) -> asyncio.Task[Any]:
+        """A task of this loop."""
+        return asyncio.Task(coro, loop=self, name=name, context=context)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -59,40 +114,47 @@ class SimLoop(asyncio.BaseEventLoop):
         return self._at
 
     def _run_once(self) -> None:
-        if not self._ready and not self._stopping:
-            self._jump()
-        scheduled, ready = self._scheduled, self._ready
-        while scheduled and scheduled[0].when() <= self._at:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001 - a loop is made of its handles
-            ready.append(handle)
-        batch = [ready.popleft() for _ in range(len(ready))]
-        if len(batch) > 1:
-            self._shuffle(batch)
-        for handle in batch:
-            if not handle.cancelled():
-                self._run(handle)
+        """Rounds, until somebody stops the loop."""
+        timers, ready = self._timers, self._ready
+        while True:
+            if not ready and not self._stopping:
+                self._jump()
+            while timers and timers[0][0] <= self._at:
+                ready.append(heappop(timers)[2])
+            if len(ready) == 1:  # nearly always
+                self._run(ready.popleft())
+            else:
+                batch = list(ready)
+                ready.clear()
+                self._shuffle(batch)
+                for handle in batch:
+                    self._run(handle)
+            if self._stopping:
+                return
 
     def _jump(self) -> None:
-        scheduled = self._scheduled
-        while scheduled and scheduled[0].cancelled():
-            heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]  # noqa: SLF001
-        at = self._idle(scheduled[0].when() if scheduled else None)
+        timers = self._timers
+        while timers and timers[0][2].is_cancelled:
+            heappop(timers)
+        at = self._idle(timers[0][0] if timers else None)
         if at is None:
             if not self._ready:
                 raise Stuck(f"after {self._at:.3f} s: nothing is ready, no timer is set")
         elif at > self._at:
             self._at = at
 
-    def _shuffle(self, batch: list[asyncio.Handle]) -> None:
+    def _shuffle(self, batch: list[SimHandle]) -> None:
         steps = [n for n, handle in enumerate(batch) if _is_step(handle)]
         for n in range(len(steps) - 1, 0, -1):
             m = int(self._draw() * (n + 1))
             a, b = steps[n], steps[m]
             batch[a], batch[b] = batch[b], batch[a]
 
-    def _run(self, handle: asyncio.Handle) -> None:
-        life = handle._context.get(LIFE)  # type: ignore[attr-defined]  # noqa: SLF001
+    def _run(self, handle: SimHandle) -> None:
+        if handle.is_cancelled:
+            return
+        context = handle.context
+        life = context.get(LIFE)
         if life is not None and not self.burying:
             if not life.alive:
                 self.frozen.append(handle)
@@ -100,7 +162,12 @@ class SimLoop(asyncio.BaseEventLoop):
             if life.stopped:
                 life.held.append(handle)
                 return
-        handle._run()  # noqa: SLF001
+        try:
+            context.run(handle.call, *handle.args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio does: whatever it is, the loop goes on
+            self.call_exception_handler({"message": f"exception in {handle.call!r}", "exception": error})
 
     def go_on(self, life: Life) -> None:
         """Continue a stopped life: what became ready meanwhile runs."""
@@ -153,7 +220,7 @@ class SimLoop(asyncio.BaseEventLoop):
         for task in asyncio.all_tasks(self):
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
         self.frozen.clear()
-        self._scheduled.clear()
+        self._timers.clear()
         self.close()
 
     def in_life(self, life: Life, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
@@ -167,5 +234,10 @@ async def _nothing() -> None:
     await asyncio.sleep(0)
 
 
-def _is_step(handle: asyncio.Handle) -> bool:
-    return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # type: ignore[attr-defined]  # noqa: SLF001
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
+
+
+def _is_step(handle: SimHandle) -> bool:
+    return isinstance(getattr(handle.call, "__self__", None), asyncio.Task)
