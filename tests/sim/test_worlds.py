@@ -48,8 +48,8 @@ def test_other_seeds_are_other_worlds() -> None:
     assert max(Counter(str(draw(seed)) for seed in range(50)).values()) < 5
 
 
-def test_real_signatures_and_their_stand_in_make_the_same_world() -> None:
-    quick, real = (run(7, Options(real_signatures=is_real)) for is_real in (False, True))
+def test_real_signatures_and_a_real_file_make_the_same_world_as_their_stand_ins() -> None:
+    quick, real = (run(7, Options(real=is_real)) for is_real in (False, True))
     assert not quick.complaints
     assert not real.complaints
     assert quick.digest == real.digest

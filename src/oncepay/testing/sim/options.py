@@ -30,7 +30,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
     to take a webhook; ``shut``: times that it is shut. ``late``, ``unclosable``: the app's policies. ``patience_s``:
     how long peace lasts at least. ``meddlers``: share of orders that somebody else meddles with at the same
-    time. ``real_signatures``: RSA, instead of a quick stand-in."""
+    time. ``real``: RSA, and a file for a database, instead of quick stand-ins."""
 
     orders: tuple[int, ...] = tuple(range(ORDERS))
     processes: int = 2
@@ -48,7 +48,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unclosable: str = "switch"
     patience_s: float = 0.0
     meddlers: float = 0.0
-    real_signatures: bool = False
+    real: bool = False
 
 
 def draw(seed: int) -> Options:
@@ -83,7 +83,7 @@ def draw(seed: int) -> Options:
         late=dice.choice(("refund", "accept")),
         unclosable=dice.choice(("switch", "switch", "wait")),
         patience_s=dice.choice((0.0, 0.0, 0.0, 9 * 86_400.0)),
-        real_signatures=dice.random() < 0.05,
+        real=dice.random() < 0.05,
         meddlers=dice.choice((0.0, 0.0, 0.3, 0.8)),
     )
 

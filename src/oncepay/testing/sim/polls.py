@@ -35,7 +35,7 @@ class Polls:
         self._sleepers: list[_Sleeper] = []
         self._due_ms: dict[str, int | None] = {}
         self._changed_s = -1.0
-        self._seen = -1
+        self._written = True
         self._stale = True
         self._next_s: float | None = None
 
@@ -50,15 +50,18 @@ class Polls:
         finally:
             self._stale = True  # it may have been woken by a bell
 
+    def written(self) -> None:
+        """Somebody commits something: there may be more to do, or less."""
+        self._written = True
+
     def directory_changed(self) -> None:
         """An app, an account or an endpoint was changed."""
         self._changed_s, self._stale = self._world.loop.time(), True
 
     def next_s(self) -> float | None:
         """When the next one has something to do."""
-        written = self._world.data_version()
-        if written != self._seen:
-            self._due_ms, self._seen, self._stale = self._world.next_due_ms(), written, True
+        if self._written:
+            self._due_ms, self._written, self._stale = self._world.next_due_ms(), False, True
         if self._stale:
             self._next_s = min((at for at in map(self._wakes_at, self._sleepers) if at is not None), default=None)
             self._stale = False

@@ -11,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from functools import cache
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
+from starlette import routing
 from starlette.applications import Starlette
 
 from oncepay.assembly import Centre, assemble
@@ -24,6 +27,7 @@ from oncepay.engine.core import Engine
 from oncepay.ports import Ledger
 from oncepay.store.sqlite import SqliteLedger, open_sqlite
 from oncepay.testing.sim.loop import Life
+from oncepay.testing.sim.patching import attribute
 from oncepay.testing.sim.roads import Waiting, Wire, publisher
 
 if TYPE_CHECKING:
@@ -110,9 +114,9 @@ class SimLedger:
 
         async def read(*values: Any, **named: Any) -> Any:
             if world.store_is_away:
-                await self._away()
+                await store_away(world)
             if dice.random() < 0.2:
-                await asyncio.sleep(0.001 + 0.01 * dice.random())
+                await world.loop.sleep(0.001 + 0.01 * dice.random())
             return await do(*values, **named)
 
         return read
@@ -123,8 +127,8 @@ class SimLedger:
         async def write(*values: Any, **named: Any) -> Any:
             await world.point(life, f"before {name}")
             if world.store_is_away:
-                await self._away()
-            await asyncio.sleep(0.001 + 0.01 * dice.random() ** 2)
+                await store_away(world)
+            await world.loop.sleep(0.001 + 0.01 * dice.random() ** 2)
             lost = name == "commit" and world.unknown > 0 and dice.random() < world.unknown
             if lost and dice.random() < 0.5:
                 world.hit("a commit's outcome was not told, and it was not there")
@@ -141,14 +145,24 @@ class SimLedger:
 
         return write
 
-    async def _away(self) -> None:
-        await asyncio.sleep(0.01)
-        self._world.hit("the store did not answer")
-        raise Unavailable("the database does not answer")
-
     async def close(self) -> None:
         """Finish what is queued, then let go."""
         await self.real.close()
+
+
+_compiled: Final = cache(routing.compile_path)
+
+
+def kept_routes() -> AbstractContextManager[None]:
+    """While it lasts, each path of the application is compiled once, not for every process that starts."""
+    return attribute(routing, "compile_path", _compiled)
+
+
+async def store_away(world: World) -> NoReturn:
+    """The store does not answer. Raises Unavailable."""
+    await world.loop.sleep(0.01)
+    world.hit("the store did not answer")
+    raise Unavailable("the database does not answer")
 
 
 class Process:
@@ -186,7 +200,9 @@ class Process:
         self.world.note(self.life.name, "is up")
 
     async def _assembled(self) -> Centre:
-        self._ledger = await open_sqlite(self.world.database_url, token=self._dice.token, migrate=False)
+        if self.world.store_is_away:
+            await store_away(self.world)
+        self._ledger = await open_sqlite(self.world.disk.url, token=self._dice.token, migrate=False)
         return await assemble(
             Config(public_url=CENTRE_URL, master_key=MASTER_KEY),
             clock=self.clock,

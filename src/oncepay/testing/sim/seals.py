@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from hashlib import blake2b
 from types import ModuleType
 from typing import Any, Final
 
@@ -34,12 +35,12 @@ def _common(key: RSAPrivateKey | RSAPublicKey) -> bytes:
         if len(_halves) > KEPT_MAX:
             _halves.clear()
         public = key.public_key() if isinstance(key, RSAPrivateKey) else key
-        known = _halves[id(key)] = (key, public.public_numbers().n.to_bytes(1024, "big"))
+        known = _halves[id(key)] = (key, blake2b(public.public_numbers().n.to_bytes(1024, "big")).digest())
     return known[1]
 
 
 def _seal(key: RSAPrivateKey | RSAPublicKey, message: bytes) -> bytes:
-    return hmac.digest(_common(key), message, "sha512") * (BYTES // 64)
+    return blake2b(message, key=_common(key)).digest() * (BYTES // 64)
 
 
 def _sign(key: RSAPrivateKey, message: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from oncepay.testing.sim.ground import ground
 from oncepay.testing.sim.options import Options
 from oncepay.testing.sim.payers import Payer
-from oncepay.testing.sim.run import COLLECT_EVERY, Outcome, outcome, quietly, report
+from oncepay.testing.sim.run import Outcome, collected, freeze, outcome, quietly, report
 from oncepay.testing.sim.world import World
 
 SEED: Final = 0
@@ -109,12 +109,12 @@ def pairs(story: Story, way: str, count: int, processes: int = 1) -> Swept:
 def _all(story: Story, way: str, whole: Outcome, numbers: Iterable[tuple[int, ...]], processes: int) -> Swept:
     failed = [whole] if whole.complaints else []
     runs = 1
-    for crash_at in numbers:
-        found = play(story, way, crash_at, processes)
-        runs += 1
-        if found.complaints:
-            failed.append(found)
-        if runs % COLLECT_EVERY == 0:
+    with collected():
+        for crash_at in numbers:
+            found = play(story, way, crash_at, processes)
+            runs += 1
+            if found.complaints:
+                failed.append(found)
             gc.collect()
     return Swept(story, way, whole.points, runs, failed)
 
@@ -122,8 +122,7 @@ def _all(story: Story, way: str, whole: Outcome, numbers: Iterable[tuple[int, ..
 def main(count: int, say: Callable[[str], None]) -> int:
     """All stories, each on one way of every channel. ``count``: pairs of each. 0 when nothing broke."""
     ground()
-    gc.collect()
-    gc.freeze()
+    freeze()
     began, runs, failed = time.monotonic(), 0, 0
     for story in CORE:
         for way in ways():

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import Context
-from pathlib import Path
 from random import Random
 from typing import Any, Final, cast
 
-import apsw
+import msgspec
 
 from oncepay.domain.change import Change
-from oncepay.testing.sim.ground import SQL, folder, ground, new_sandbox
+from oncepay.testing.sim.disk import disk
+from oncepay.testing.sim.ground import SQL, ground, new_sandbox
 from oncepay.testing.sim.judges import Complaint, Judges
 from oncepay.testing.sim.loop import Life, SimLoop, Stuck
 from oncepay.testing.sim.options import Options, rates_of
 from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.polls import Polls
-from oncepay.testing.sim.process import START_MS, Process
+from oncepay.testing.sim.process import START_MS, Process, kept_routes
 from oncepay.testing.sim.roads import Asked, Carrier, Heard, Lost, Roads, Waiting, serve
 from oncepay.testing.sim.seals import quick_seals
 from oncepay.testing.sim.shop import Shop
@@ -71,13 +70,12 @@ class World:
 
     def run(self) -> list[Complaint]:
         """From the beginning to the end; what was not as promised."""
-        seals = nullcontext() if self.options.real_signatures else quick_seals()
-        with tempfile.TemporaryDirectory(prefix="oncepay-sim-", dir=folder()) as home, seals:
-            path = Path(home) / "world.db"
-            path.write_bytes(self.ground.database)
-            self.database_url = f"sqlite:///{path}?inline=true&busy_timeout_ms=0"
-            self._peek = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        real = self.options.real
+        seals = nullcontext() if real else quick_seals()
+        with seals, kept_routes(), disk(self.ground.database, self.polls.written, real=real) as self.disk:
+            self._next_due = self.disk.look.cursor().execute
             self.loop.set_exception_handler(self._unhandled)
+            collecting = gc.isenabled()
             gc.disable()  # or it would finish what is frozen
             try:
                 self.loop.run_until_complete(self._live())
@@ -86,19 +84,16 @@ class World:
             finally:
                 for process in self._processes:
                     process.kill()
-                self._peek.close()
                 self.shop.close()
                 self.loop.bury()
-                gc.enable()
+                if collecting:
+                    gc.enable()
         self.struck.update(self.sandbox.faults.struck)
         return self.judges.complaints
 
     def digest(self) -> str:
         """Of the whole trace: two runs of a seed must have the same."""
-        whole = hashlib.blake2b(digest_size=16)
-        for at_s, who, what in self.trace:
-            whole.update(f"{at_s:.6f} {who} {what}\n".encode())
-        return whole.hexdigest()
+        return hashlib.blake2b(msgspec.json.encode(self.trace), digest_size=16).hexdigest()
 
     # -- what happens --------------------------------------------------------------------------------------------
 
@@ -273,19 +268,10 @@ class World:
         self.polls.wake(polled_s)
         return polled_s
 
-    def data_version(self) -> int:
-        """Another one when somebody has committed something."""
-        return self._peeked("PRAGMA data_version") or 0
-
     def next_due_ms(self) -> dict[str, int | None]:
         """When there is something to do for those who poll. Not for judges."""
-        return {
-            "payments": self._peeked(SQL["next_payment"]),
-            "deliveries": self._peeked(SQL["next_delivery"]),
-        }
-
-    def _peeked(self, statement: str) -> int | None:
-        return cast("int | None", self._peek.execute(statement).fetchall()[0][0])
+        payments, deliveries = self._next_due(SQL["next_due"]).fetchall()[0]
+        return {"payments": cast("int | None", payments), "deliveries": cast("int | None", deliveries)}
 
     # -- what is noted -------------------------------------------------------------------------------------------
 
