@@ -32,6 +32,7 @@ REFUSALS: Final = 6
 STORM_S: Final = 600.0  # in which the store goes away and the shop is shut
 STORM_MAX_S: Final = 4 * 3_600.0
 HOUR_S: Final = 3_600.0
+READS_MAX: Final = 1_000  # of pages of a list, failed ones too, before there is said to be no end of them
 # When peace is looked at, in hours from its start. A week and a half: what a bank debited too late goes back after five
 # days, and the last look at money that is over is a day after that.
 LOOKS_H: Final = (0.3, 1.0, 2.5, 8.0, 26.0, 50.0, 130.0, 260.0)
@@ -162,10 +163,10 @@ class World:
         self._count(payments)
 
     async def _all(self, path: str, query: str = "") -> list[dict[str, Any]]:
-        """Every page of a list."""
+        """Every page of a list. Raises Stuck when in peace there is no end of them."""
         rows: list[dict[str, Any]] = []
         after = ""
-        while True:
+        for _ in range(READS_MAX):
             asked = "&".join(part for part in ("limit=100", query, after) if part)
             said = await self.shop.ask("GET", path, query=asked)
             if said is None or said.status != 200:
@@ -175,6 +176,7 @@ class World:
             if not said.body["next"] or not said.body["data"]:
                 return rows
             after = f"after={said.body['next']}"
+        raise Stuck(f"in peace {path} cannot be read to its end")
 
     def _count(self, payments: list[dict[str, Any]]) -> None:
         for payment in payments:
