@@ -13,9 +13,9 @@ RECORDED = {  # a seed that shows it soon, so that a test need not look for one
     "money that comes late is dropped": 37,
     "channels are never asked": 0,
     "the outbox is not in the change's transaction": 0,
-    "the guard is not looked at": 1,
-    "a refund is tried again beside one in doubt": 1,
-    "a switch does not wait for the old attempt's end": 0,
+    "the guard is not looked at": 2,
+    "a refund is tried again beside one in doubt": 9,
+    "a switch does not wait for the old attempt's end": 13,
     "the same order again is another payment": 0,
 }
 

@@ -31,7 +31,8 @@ def test_every_world_is_as_promised_and_in_all_of_them_everything_happens(block:
     for found in run_many(block):
         table.add(found)
     assert [line for found in table.failed for line in report(found)] == []
-    assert table.payments == 10 * len(block)
+    assert table.orders == 10 * len(block)
+    assert table.payments > 7 * len(block)
     assert table.faults > 4_000
     _judge_goals(table, shared / f"worlds-{block.start}", [shared / f"worlds-{each.start}" for each in BLOCKS])
 
@@ -66,8 +67,9 @@ def test_other_seeds_are_other_worlds() -> None:
     assert max(Counter(str(draw(seed)) for seed in range(50)).values()) < 5
 
 
-def test_real_signatures_and_a_real_file_make_the_same_world_as_their_stand_ins() -> None:
-    quick, real = (run(7, msgspec.structs.replace(draw(7), real=is_real)) for is_real in (False, True))
+@pytest.mark.parametrize("seed", [7, 45, 70])  # the last two with a dozen deaths and eight
+def test_real_signatures_and_a_real_file_make_the_same_world_as_their_stand_ins(seed: int) -> None:
+    quick, real = (run(seed, msgspec.structs.replace(draw(seed), real=is_real)) for is_real in (False, True))
     assert not quick.complaints
     assert not real.complaints
     assert quick.digest == real.digest

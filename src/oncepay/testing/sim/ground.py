@@ -7,8 +7,10 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from itertools import combinations
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple, cast
@@ -16,6 +18,7 @@ from typing import Final, NamedTuple, cast
 from oncepay.assembly import assemble
 from oncepay.channels import registry
 from oncepay.config import Config
+from oncepay.domain.errors import Invalid
 from oncepay.domain.payment import Late, Unclosable
 from oncepay.engine import admin
 from oncepay.ports import Channel
@@ -109,19 +112,21 @@ def ground() -> Ground:
         database = path.read_bytes()
     channels = {name: registry.channel(name) for name in registry.known()}
     ways = tuple(
-        (name, method, PAYER if _asks_for_payer(channels[name], method) else {})
+        (name, method, _payer(channels[name], method))
         for name in sorted(channels)
         for method in sorted(channels[name].capabilities.methods)
     )
     return Ground(database, apps, channels, ways)
 
 
-def _asks_for_payer(channel: Channel, method: str) -> bool:
-    try:
-        channel.check_start(method, {}, {})
-    except Exception:  # noqa: BLE001 - whatever it misses
-        return True
-    return False
+def _payer(channel: Channel, method: str) -> dict[str, str]:
+    """As much of a payer as a method asks for, and nothing that it does not take. Raises LookupError."""
+    for count in range(len(PAYER) + 1):
+        for some in combinations(PAYER.items(), count):
+            with suppress(Invalid):
+                channel.check_start(method, dict(some), {})
+                return dict(some)
+    raise LookupError(f"{method} asks for more of a payer than is known here")
 
 
 async def _set_up(url: str) -> dict[str, Credentials]:

@@ -52,6 +52,11 @@ class Judges:
             self.complaints.append(Complaint(promise, text, self._world.loop.time()))
             self._world.note("judge", f"{promise}: {text}")
 
+    @property
+    def payments(self) -> int:
+        """How many were seen."""
+        return len(self._ids)
+
     # -- continuously --------------------------------------------------------------------------------------------
 
     def floor(self, path: str) -> int:

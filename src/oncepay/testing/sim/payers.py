@@ -147,7 +147,7 @@ class Payer:
             world.note("payer", f"cannot pay {attempt['id']}: {refused.code}")
             world.hit("a payer came too late")
         else:
-            world.payments_made += 1
+            world.hit(f"paid by {attempt['channel']} {attempt['method']}")
             world.note("payer", f"pays {attempt['id']}")
 
     async def _patiently(self, path: str, body: dict[str, Any]) -> Said | None:

@@ -51,8 +51,14 @@ SOMETIMES: Final = (
 )  # fmt: skip
 
 
+def goals() -> tuple[str, ...]:
+    """All of them: somebody must have paid by each method of each channel, too."""
+    return (*SOMETIMES, *(f"paid by {channel} {method}" for channel, method, _ in ground().ways))
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a world. ``complaints``: promise, text, seconds. ``digest``: of its trace."""
+    """What came of a world. ``complaints``: promise, text, seconds. ``digest``: of its trace. ``payments``: how many of
+    the ``orders`` the centre took; the others met a wrong clock, or nobody who answered."""
 
     seed: int
     options: Options
@@ -63,8 +69,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     points: int
     calls: int
     crashed_at: list[int]
+    orders: int
     payments: int
-    paid: int
     story: list[str]
 
 
@@ -99,8 +105,8 @@ def outcome(world: World, complaints: list[Any]) -> Outcome:
         points=world.points,
         calls=world.calls,
         crashed_at=world.crashed_at,
-        payments=len(world.shop.orders),
-        paid=world.payments_made,
+        orders=len(world.shop.orders),
+        payments=world.judges.payments,
         story=story(world, complaints) if complaints else [],
     )
 
@@ -170,7 +176,7 @@ class Table:
     """What many worlds came to."""
 
     def __init__(self) -> None:
-        self.worlds = self.payments = self.points = self.calls = self.crashes = self.faults = 0
+        self.worlds = self.orders = self.payments = self.points = self.calls = self.crashes = self.faults = 0
         self.hits: Counter[str] = Counter()
         self.struck: Counter[str] = Counter()
         self.failed: list[Outcome] = []
@@ -178,6 +184,7 @@ class Table:
     def add(self, found: Outcome) -> None:
         """One more."""
         self.worlds += 1
+        self.orders += found.orders
         self.payments += found.payments
         self.points += found.points
         self.calls += found.calls
@@ -190,18 +197,19 @@ class Table:
 
     def never(self) -> list[str]:
         """Goals that were not hit."""
-        return [goal for goal in SOMETIMES if not self.hits[goal]]
+        return [goal for goal in goals() if not self.hits[goal]]
 
     def lines(self, seconds: float, cpu_s: float) -> Iterator[str]:
         """For people. ``cpu_s``: of all processors, which others may use at the same time."""
         yield f"{self.worlds:10,}  worlds, {len(self.failed)} of them not as promised"
-        each_s, each_cpu_s = self.payments / seconds, self.payments / cpu_s
-        yield f"{self.payments:10,}  payments, {each_s:,.0f} a second, {each_cpu_s:,.0f} a second of a core"
+        each_s, each_cpu_s = self.orders / seconds, self.orders / cpu_s
+        yield f"{self.orders:10,}  orders, {each_s:,.0f} a second, {each_cpu_s:,.0f} a second of a core"
+        yield f"{self.payments:10,}  of them became payments"
         yield f"{self.calls:10,}  calls of channels"
         yield f"{self.points:10,}  points at which a process could die"
         yield f"{self.crashes:10,}  deaths"
         yield f"{self.faults:10,}  faults, deaths included"
-        yield f"{len(SOMETIMES) - len(self.never()):10,}  of {len(SOMETIMES)} things that must happen sometimes did"
+        yield f"{len(goals()) - len(self.never()):10,}  of {len(goals())} things that must happen sometimes did"
         yield from (f"     NEVER  {goal}" for goal in self.never())
 
 

@@ -55,7 +55,6 @@ class World:
         self.points = 0
         self.calls = 0
         self.calls_of: Counter[str] = Counter()
-        self.payments_made = 0
         self.crashed_at: list[int] = []
         self.cases: list[str] = []
         self.named_by = frozenset[str]()
