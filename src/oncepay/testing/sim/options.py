@@ -16,7 +16,7 @@ ORDERS: Final = 10
 # takes as long to make as a whole world), and a refund whose card is gone (only a person ends that).
 NOT_HERE: Final = frozenset({"cert_rotate", "refund_abnormal"})
 CHANNEL_FAULTS: Final = tuple(name for name in MENU if not name.startswith("bill_") and name not in NOT_HERE)
-HIDING: Final = frozenset({"notify_none", "notify_wrong_amount"})
+HIDING: Final = frozenset({"notify_none", "notify_wrong_amount", "notify_xml"})  # all tries of a notification
 SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
 ROADS: Final = ("call", "notify", "api", "hook")
 ROAD_FAULTS: Final = ("refused", "lost", "lost after", "slow", "twice")
