@@ -151,6 +151,25 @@ async def test_an_abnormal_refund_goes_to_a_bank_card(sandbox: Sandbox, merchant
     assert (await merchant.call("POST", target, content)).code == "INVALID_REQUEST"
 
 
+async def test_a_person_sends_an_abnormal_refund_elsewhere(sandbox: Sandbox, merchant: Merchant, paid: str) -> None:
+    url = f"{sandbox.base_url}/sandbox/elsewhere"
+    sandbox.faults.add({"once": [{"fault": "refund_abnormal", "number": "R1"}]})
+    await merchant.refund(paid, "R1", 234)
+    sandbox.advance(10)
+    assert sandbox.books(paid)[0].refunds[0].status == "ABNORMAL"
+    for wanted, status in (
+        ({"number": "R2"}, 404),
+        ({"number": 1}, 400),
+        ({"number": "R1", "channel": "alipay"}, 404),
+        ({"number": "R1"}, 200),
+        ({"number": "R1"}, 409),  # it is on its way
+    ):
+        async with merchant.session.post(url, json=wanted) as answer:
+            assert answer.status == status, wanted
+    sandbox.advance(10)
+    assert (await merchant.query_refund("R1")).json["status"] == "SUCCESS"
+
+
 async def test_a_refund_may_take_days(sandbox: Sandbox, merchant: Merchant, paid: str) -> None:
     sandbox.faults.add({"once": [{"fault": "refund_late", "seconds": 3 * 86400}]})
     await merchant.refund(paid, "R1", 1)

@@ -3,6 +3,7 @@
 GET  /sandbox/books?number=&since=      every order and money movement, of all vendors
 POST /sandbox/pay {"number": ...}       the payer pays; also code_url, and what else a vendor hands out
 POST /sandbox/refund {"number", "minor"}  a refund made in the vendor's own console, without the merchant's program
+POST /sandbox/elsewhere {"number"}      a person at the vendor's console sends a refund whose card is gone to another
 GET  /sandbox/clock, POST {"advance_s"} the sandbox's own time
 GET PUT POST DELETE /sandbox/faults     see oncepay.sandbox.faults; POST adds, PUT replaces
 GET PUT /sandbox/switches               see oncepay.sandbox.switches
@@ -43,6 +44,7 @@ class Control:
         return [
             Route("/sandbox/books", self.books, methods=["GET"]),
             Route("/sandbox/refund", self.refund, methods=["POST"]),
+            Route("/sandbox/elsewhere", self.elsewhere, methods=["POST"]),
             Route("/sandbox/clock", self.clock, methods=["GET", "POST"]),
             Route("/sandbox/faults", self.faults, methods=["GET", "PUT", "POST", "DELETE"]),
             Route("/sandbox/switches", self.switches, methods=["GET", "PUT"]),
@@ -79,6 +81,13 @@ class Control:
         if not isinstance(number, str) or not isinstance(fen, int) or isinstance(fen, bool):
             raise Refused(400, "refund_invalid", '{"number": ..., "minor": fen}')
         return reply(self._sandbox.refund(number, fen, wanted.get("channel")))
+
+    async def elsewhere(self, request: Request) -> Response:
+        wanted = await body_of(request)
+        number = wanted.get("number")
+        if not isinstance(number, str):
+            raise Refused(400, "refund_invalid", '{"number": of a refund}')
+        return reply(self._sandbox.send_elsewhere(number, wanted.get("channel")))
 
     async def clock(self, request: Request) -> Response:
         fired = 0

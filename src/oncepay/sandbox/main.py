@@ -189,6 +189,17 @@ class Sandbox:
                 return told
         raise Refused(404, "order_absent", f"no order {number!r}")
 
+    def send_elsewhere(self, number: str, channel: str | None = None) -> dict[str, Any]:
+        """A person sends a refund whose card is gone to another card, in the vendor's console.
+
+        Raises Refused: refund_absent, not_stuck.
+        """
+        for vendor in self.asked(channel):
+            told = vendor.send_elsewhere(number)
+            if told is not None:
+                return told
+        raise Refused(404, "refund_absent", f"no refund {number!r}")
+
     def books(self, number: str | None = None, since: float | None = None) -> list[Row]:
         """All orders, oldest first, or the ones of this number, or what changed at ``since`` or later."""
         rows = [row for vendor in self.vendors.values() for row in vendor.rows(number, since)]

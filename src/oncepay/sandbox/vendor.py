@@ -155,6 +155,11 @@ class Vendor(Protocol):
         """The merchant refunds so much in the vendor's own console; None when no such order is here."""
         ...
 
+    def send_elsewhere(self, number: str) -> dict[str, Any] | None:
+        """A person sends the refund of this number to another card, in the vendor's own console; None when no such
+        refund is here. Raises Refused when it does not wait for that. Not every vendor has refunds that do."""
+        ...
+
     def notices(self) -> Iterable[Notice]:
         """What was told lately, oldest first."""
         ...

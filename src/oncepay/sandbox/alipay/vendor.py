@@ -119,6 +119,9 @@ class Alipay:
             "amount": refund.amount,
         }
 
+    def send_elsewhere(self, number: str) -> dict[str, Any] | None:  # noqa: ARG002 - no refund waits for a person here
+        return None
+
     def notices(self) -> Iterable[Notice]:
         return [] if self._desk is None else self._desk.notifier.recent
 

@@ -105,6 +105,9 @@ class UnionPay(Api):
         reversal = reversals.from_console(self.desk, order, fen)
         return {"number": order.number, "refund": reversal.number, "status": reversal.state, "amount": fen}
 
+    def send_elsewhere(self, number: str) -> dict[str, Any] | None:  # noqa: ARG002 - no refund waits for a person here
+        return None
+
     def notices(self) -> Iterable[Notice]:
         return self.desk.notifier.recent
 

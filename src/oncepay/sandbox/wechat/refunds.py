@@ -66,9 +66,25 @@ def apply_abnormal(desk: Desk, mchid: str, refund_id: str, body: bytes, serial: 
     order, refund = known
     if refund.status != "ABNORMAL":
         raise Refusal(400, "INVALID_REQUEST", "退款单状态不是退款异常，不能发起异常退款")
+    _once_more(desk, order, refund)
+    return encode(view(order, refund))
+
+
+def send_elsewhere(desk: Desk, number: str) -> Refund | None:
+    """The same by a person in the console; None when there is no such refund."""
+    for order in desk.books.orders():
+        for refund in order.refunds:
+            if refund.number == number:
+                if refund.status != "ABNORMAL":
+                    raise Refused(409, "not_stuck", "this refund does not wait for a person")
+                _once_more(desk, order, refund)
+                return refund
+    return None
+
+
+def _once_more(desk: Desk, order: Order, refund: Refund) -> None:
     refund.status, refund.outcome = "PROCESSING", "SUCCESS"
     _settle_later(desk, order, refund)
-    return encode(view(order, refund))
 
 
 def _order(desk: Desk, mchid: str, shape: shapes.Refund) -> Order:

@@ -90,6 +90,10 @@ class WechatPay(Api):
         refund = refunds.from_console(self.desk, order, fen)
         return {"number": order.number, "refund": refund.number, "status": refund.status, "amount": refund.amount}
 
+    def send_elsewhere(self, number: str) -> dict[str, Any] | None:
+        refund = refunds.send_elsewhere(self.desk, number)
+        return None if refund is None else {"refund": refund.number, "status": refund.status, "amount": refund.amount}
+
     def notices(self) -> Iterable[Notice]:
         return self.desk.notifier.recent
 
