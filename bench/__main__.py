@@ -12,7 +12,7 @@ from typing import Any
 from bench import due, floor, roads, rows
 from bench.load import ATTEMPTS, Driver, Run, Shop
 from bench.places import Town, settle
-from tests.servers import PostgresServer
+from oncepay.testing.servers import PostgresServer
 
 RUNS = (
     Run("saturation", payments=8_000),

@@ -13,7 +13,7 @@ from bench.places import cpu_s
 from oncepay.domain.ids import payment_id
 from oncepay.domain.payment import Payment
 from oncepay.store.open import open_ledger
-from tests.servers import PostgresServer
+from oncepay.testing.servers import PostgresServer
 
 BATCH = 1_000
 

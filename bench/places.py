@@ -19,7 +19,7 @@ import psutil
 from oncepay.assembly import assemble
 from oncepay.config import Config
 from oncepay.engine import admin
-from tests.servers import PostgresServer, free_port
+from oncepay.testing.servers import PostgresServer, free_port
 
 
 class Place:

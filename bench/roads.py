@@ -16,9 +16,9 @@ from oncepay.assembly import Centre
 from oncepay.ports import Message
 from oncepay.publishers.roads import Roads, read_target
 from oncepay.publishers.webhook import WebhookPublisher
+from oncepay.testing.services import has_rabbitmq, rabbitmq, valkey
 from tests.kafka_mock import KafkaMock
 from tests.relay import happen, relay, statuses
-from tests.services import has_rabbitmq, rabbitmq, valkey
 
 ALONE, RELAYED = 20_000, 10_000
 NETWORKS = ("127.0.0.0/8",)

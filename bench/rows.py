@@ -15,7 +15,7 @@ import apsw
 from bench.places import cpu_s
 from oncepay.domain.ids import payment_id
 from oncepay.store.open import open_ledger
-from tests.servers import PostgresServer
+from oncepay.testing.servers import PostgresServer
 
 GROUP = 64
 GROUPS = 125  # as many payments as a run at saturation has: an index page holds many keys, and each dirties its own

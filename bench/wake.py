@@ -25,8 +25,8 @@ from oncepay.engine.close import close
 from oncepay.engine.wake import GAP_S, Waking
 from oncepay.store.postgres import PostgresLedger, open_postgres
 from oncepay.store.postgres_wake import PostgresWake
-from tests.servers import PostgresServer, fresh_database, run_sql
-from tests.services import valkey
+from oncepay.testing.servers import PostgresServer, fresh_database, run_sql
+from oncepay.testing.services import valkey
 from tests.store.make import created
 
 LEDGERS = 4

@@ -13,9 +13,9 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
+from oncepay.testing.servers import PostgresServer, fresh_database
+from oncepay.testing.services import Service, has_rabbitmq, rabbitmq, valkey
 from tests.kafka_mock import KafkaMock
-from tests.servers import PostgresServer, fresh_database
-from tests.services import Service, has_rabbitmq, rabbitmq, valkey
 
 IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from oncepay.cli.demo.books import BUSY_S, Books
 from oncepay.client import Refund
 from oncepay.sandbox.faults import MENU
+from oncepay.testing.servers import ServerFailed
 from tests.drill.stage import Stage
-from tests.servers import ServerFailed
 from tests.storm.mixed import SHORT, Storm
 
 AT_ONCE: Final = 32

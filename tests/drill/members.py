@@ -17,7 +17,7 @@ from typing import Final
 import psutil
 
 from oncepay.cli.demo.clocked import Held
-from tests.servers import NOBODY, PostgresServer, ServerFailed
+from oncepay.testing.servers import NOBODY, PostgresServer, ServerFailed
 
 DISK_MB: Final = 1024
 START_TRIES: Final = 20

@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 import psutil
 
+from oncepay.testing.services import Service
 from tests.drill.members import Member
 from tests.drill.stage import Stage
-from tests.services import Service
 
 # Seconds between two deeds of a kind, on the average.
 GAPS_S: Final = {

@@ -20,10 +20,10 @@ from oncepay.cli.accounts import of_sandbox
 from oncepay.cli.demo.world import CHANNELS, World
 from oncepay.config import from_env
 from oncepay.engine import admin
+from oncepay.testing.servers import free_port, url_of
+from oncepay.testing.services import Service, has_rabbitmq, rabbitmq, valkey
 from tests.drill.members import Database, Member
 from tests.drill.proxy import Proxy
-from tests.servers import free_port, url_of
-from tests.services import Service, has_rabbitmq, rabbitmq, valkey
 
 ANSWER_S: Final = 45.0
 QUEUE: Final = "drill"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Service, valkey
+from oncepay.testing.services import Service, valkey
 
 
 @pytest.fixture

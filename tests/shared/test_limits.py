@@ -11,7 +11,7 @@ import redis
 
 from oncepay.engine.ceiling import BURST_S, WITHIN_S, Ceiling
 from oncepay.shared.limits import RedisLimits
-from tests.services import Service
+from oncepay.testing.services import Service
 from tests.shared.test_wake import _pid
 
 PER_S = 20.0

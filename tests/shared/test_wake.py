@@ -15,8 +15,8 @@ import redis
 from oncepay.ports import Wake
 from oncepay.shared.wake import RedisWake
 from oncepay.store.postgres_wake import PostgresWake
-from tests.servers import PostgresServer, run_sql
-from tests.services import Service
+from oncepay.testing.servers import PostgresServer, run_sql
+from oncepay.testing.services import Service
 
 BOUND_S = 10.0
 

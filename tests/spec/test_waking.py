@@ -16,9 +16,9 @@ from oncepay.engine import admin
 from oncepay.engine.ceiling import BURST_S
 from oncepay.engine.wake import DELIVERIES, DIRECTORY, GAP_S, PAYMENTS, Bell, Waking
 from oncepay.ports import Answer, Request, Wake
+from oncepay.testing.servers import fresh_database
+from oncepay.testing.services import valkey
 from tests.sandbox.vectors import vector_keys
-from tests.servers import fresh_database
-from tests.services import valkey
 from tests.spec.centre import Town, api, open_town
 
 BOUND_S = 20.0

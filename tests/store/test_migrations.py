@@ -25,7 +25,7 @@ from oncepay.store.migrations import (
 )
 from oncepay.store.open import open_ledger
 from oncepay.store.refusals import MigrationRefused, StartRefused
-from tests.servers import run_sql
+from oncepay.testing.servers import run_sql
 from tests.store.conftest import TOKEN, eventually, have
 from tests.store.make import act, created, paid
 

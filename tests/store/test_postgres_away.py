@@ -13,7 +13,7 @@ from oncepay.domain.errors import Unavailable
 from oncepay.domain.payment import Payment
 from oncepay.ports import Page
 from oncepay.store.postgres import PostgresLedger
-from tests.servers import PostgresServer
+from oncepay.testing.servers import PostgresServer
 from tests.store.make import created, moved, paid, payment
 from tests.store.postgres_kit import opened
 

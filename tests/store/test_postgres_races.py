@@ -12,7 +12,7 @@ import pytest
 
 from oncepay.ports import Page
 from oncepay.store.postgres import PostgresLedger
-from tests.servers import fresh_database
+from oncepay.testing.servers import fresh_database
 from tests.store.make import created, paid, payment
 from tests.store.postgres_kit import opened, session
 

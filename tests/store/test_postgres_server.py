@@ -15,7 +15,7 @@ from oncepay.store.postgres_schema import drop_raw_months, make_raw_months
 from oncepay.store.postgres_server import ServerUnsafe
 from oncepay.store.refusals import MigrationRefused, StartRefused
 from oncepay.store.statements import load, numbered
-from tests.servers import PostgresServer, free_port
+from oncepay.testing.servers import PostgresServer, free_port
 from tests.store.make import created, paid, payment
 from tests.store.postgres_kit import opened, session, token
 
@@ -84,7 +84,7 @@ async def test_nobody_there_is_unavailable() -> None:
 async def test_doctor_hears_what_is_and_what_should_be(postgres_database: str) -> None:
     async with session(postgres_database) as other:
         shown = await other.fetchval("SELECT setting || 'x' || unit FROM pg_settings WHERE name = 'max_wal_size'")
-        assert shown == "8192xMB"  # as tests/servers.py sets it
+        assert shown == "8192xMB"  # as testing/servers.py sets it
     async with opened(postgres_database) as ledger:
         found = {setting.name: setting for setting in await ledger.examine()}
     assert found["fsync"].level == "fine"

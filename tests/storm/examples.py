@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from tests.servers import free_port, run_sql
+from oncepay.testing.servers import free_port, run_sql
 
 ROOT: Final = Path(__file__).parents[2]
 GUARDS, QUEUES = "oncepay.client.guards", "oncepay.client.queues"

@@ -27,8 +27,8 @@ import aiohttp
 from oncepay.cli.demo.process import Broken
 from oncepay.cli.demo.world import World
 from oncepay.client import AsyncClient, CallFailed
-from tests.servers import PostgresServer, fresh_database
-from tests.services import Service, valkey
+from oncepay.testing.servers import PostgresServer, fresh_database
+from oncepay.testing.services import Service, valkey
 from tests.storm.examples import SHOPS, Entry, Shop
 from tests.storm.wire import Wire, meddle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.servers import PostgresServer, fresh_database
+from oncepay.testing.servers import PostgresServer, fresh_database
 from tests.storm.town import Town, call
 
 ORDERS = [f"K-{n}" for n in range(200)]

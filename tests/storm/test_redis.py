@@ -7,8 +7,8 @@ from pathlib import Path
 
 import redis
 
-from tests.servers import fresh_database
-from tests.services import Service, valkey
+from oncepay.testing.servers import fresh_database
+from oncepay.testing.services import Service, valkey
 from tests.storm.test_kill import ORDERS, load
 from tests.storm.town import PATIENCE_S, Town
 

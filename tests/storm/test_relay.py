@@ -12,8 +12,8 @@ import pytest
 
 from oncepay.assembly import Centre
 from oncepay.engine import admin, workers
+from oncepay.testing.services import valkey
 from tests.relay import deliveries, happen, relay, statuses
-from tests.services import valkey
 from tests.wire.broker_kit import Stream, broker_of
 from tests.wire.loopback import closed_port
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import fresh_database
-from tests.services import valkey
+from oncepay.testing.servers import fresh_database
+from oncepay.testing.services import valkey
 from tests.storm.examples import SHOPS
 from tests.storm.shops import DEATHS, Road, storm
 

@@ -11,8 +11,9 @@ import redis
 from aiormq.abc import FieldTable
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from oncepay.testing.services import Service, valkey
 from tests.kafka_mock import KafkaMock
-from tests.services import Service, valkey, wait_for_quorum_queue
+from tests.services import wait_for_quorum_queue
 
 QUEUE: Final = "kept"
 QUORUM: Final[FieldTable] = {"x-queue-type": "quorum"}

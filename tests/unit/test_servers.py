@@ -13,11 +13,11 @@ import asyncpg
 import psutil
 import pytest
 
-from tests import servers
-from tests.servers import PostgresServer, ServerFailed, run_sql, sweep, wait_until
+from oncepay.testing import servers
+from oncepay.testing.servers import PostgresServer, ServerFailed, run_sql, sweep, wait_until
 
 ROOT = Path(__file__).parents[2]
-OWNER = "from tests.servers import *; s = PostgresServer(); s.start(); print(s.processes()[0].pid, flush=True); input()"
+OWNER = "from oncepay.testing.servers import *; s = PostgresServer(); s.start(); print(s.processes()[0].pid, flush=True); input()"
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_the_server_of_a_killed_owner_is_swept(servers_elsewhere: Path) -> None:
 def test_a_reused_pid_is_left_alone(servers_elsewhere: Path) -> None:
     """The pid file of a server that is long gone names a process that is someone else's by now."""
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    with servers._servers_locked() as folder:
+    with servers.servers_locked() as folder:
         (folder / "pg-old" / "data").mkdir(parents=True)
         (folder / "pg-old" / "data" / "postmaster.pid").write_text(f"{bystander.pid}\n")
     assert [path.name for path in sweep()] == ["pg-old"]

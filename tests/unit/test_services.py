@@ -11,12 +11,12 @@ from typing import Final
 import psutil
 import redis
 
-from tests.servers import wait_until
-from tests.services import valkey
+from oncepay.testing.servers import wait_until
+from oncepay.testing.services import valkey
 
 ROOT: Final = Path(__file__).parents[2]
 OWNER: Final = """
-from tests.services import valkey
+from oncepay.testing.services import valkey
 with valkey() as server:
     print(server._process.pid, server.folder, flush=True)
     input()

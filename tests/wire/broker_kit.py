@@ -21,8 +21,9 @@ from oncepay.ports import Endpoint, Message, Outcome
 from oncepay.publishers.roads import Roads, read_target
 from oncepay.publishers.signing import new_secret
 from oncepay.publishers.webhook import WebhookPublisher
+from oncepay.testing.services import Service
 from tests.kafka_mock import KafkaMock
-from tests.services import Service, wait_for_quorum_queue
+from tests.services import wait_for_quorum_queue
 from tests.wire.loopback import Names, serving
 
 LOOPBACK = ("127.0.0.0/8",)

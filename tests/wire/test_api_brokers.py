@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 
 from oncepay.engine import admin
+from oncepay.testing.services import valkey
 from tests.relay import deliveries, happen, relay
-from tests.services import valkey
 from tests.wire.api import Api, open_api
 from tests.wire.broker_kit import Stream
 

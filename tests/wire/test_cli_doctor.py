@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from oncepay.config import Config
-from tests.services import valkey
+from oncepay.testing.services import valkey
 from tests.wire.cli import Shell, get, running, wait
 
 Capture = pytest.CaptureFixture[str]

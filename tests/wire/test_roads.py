@@ -10,8 +10,8 @@ from aiormq.abc import FieldTable
 
 from oncepay.ports import Message
 from oncepay.publishers.signing import verify
+from oncepay.testing.services import Service, valkey
 from tests.kafka_mock import METADATA, PRODUCE, KafkaMock
-from tests.services import Service, valkey
 from tests.wire.broker_kit import (
     LOOPBACK,
     NOW_S,

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from oncepay.testing.servers import fresh_database
+from oncepay.testing.services import Service, valkey
 from tests.client.guards.books import Where
-from tests.servers import fresh_database
-from tests.services import Service, has_mariadb, mariadb, valkey
+from tests.services import has_mariadb, mariadb
 
 
 def pytest_asyncio_loop_factories(

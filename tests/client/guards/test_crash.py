@@ -15,11 +15,11 @@ import redis
 
 from oncepay.client.guards import Submission, SubmissionGuard
 from oncepay.client.guards.redis_door import RedisDoor
+from oncepay.testing.servers import wait_until
 from tests.client.guards.apps import WRITE_ORDER, App, ThreadApp, open_app
 from tests.client.guards.books import Where
 from tests.client.guards.dying import CART
 from tests.client.guards.payments import Story, event_of
-from tests.servers import wait_until
 
 ROOT: Final = Path(__file__).parents[3]
 

@@ -13,9 +13,9 @@ import redis.asyncio
 from oncepay.client.around import Around
 from oncepay.client.guards import GuardUnavailable, LocalDoor
 from oncepay.client.guards.redis_door import AsyncRedisDoor, RedisDoor
+from oncepay.testing.servers import wait_until
+from oncepay.testing.services import Service
 from tests.client.guards.apps import Clock
-from tests.servers import wait_until
-from tests.services import Service
 
 
 class EitherDoor:

@@ -16,9 +16,9 @@ import redis.asyncio
 from oncepay.client.guards import AsyncSubmissionGuard, GuardUnavailable, LocalDoor, Submission, SubmissionGuard
 from oncepay.client.guards.doors import Door
 from oncepay.client.guards.redis_door import AsyncRedisDoor, RedisDoor
+from oncepay.testing.services import Service
 from tests.client.guards.apps import ALL_KINDS, WRITE_ORDER, App, LoopApp, open_app
 from tests.client.guards.books import KINDS, Books, Where, open_books
-from tests.services import Service
 
 CART: Final = {"buyer": 7, "lines": ["tea"], "minor": 8800}
 CROWD: Final = 200

@@ -11,10 +11,10 @@ import pytest
 
 from oncepay.client import CallFailed
 from oncepay.client.guards import Milestone
+from oncepay.testing.servers import wait_until
 from tests.client.guards.apps import ALL_KINDS, App, LoopApp, ThreadApp, open_app
 from tests.client.guards.books import Where
 from tests.client.guards.payments import NOW_MS, Story, event_of, payment
-from tests.servers import wait_until
 
 
 @pytest.fixture(params=ALL_KINDS)

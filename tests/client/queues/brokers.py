@@ -17,9 +17,10 @@ from oncepay.client.guards.aside import Message
 from oncepay.client.queues.consumer import GROUP
 from oncepay.client.shapes import Event
 from oncepay.publishers import signing
+from oncepay.testing.services import Service
 from tests.client.guards.payments import NOW_MS
 from tests.kafka_mock import KafkaMock
-from tests.services import Service, wait_for_quorum_queue
+from tests.services import wait_for_quorum_queue
 
 SECRET: Final = signing.new_secret(bytes(range(32)))
 OTHER_SECRET: Final = signing.new_secret(bytes(range(1, 33)))

