@@ -37,7 +37,7 @@ storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 
 	@$(BIN)/python -m tests.storm.mixed $(ARGS)
 
 drill: $(VENV)/.ready-dev ## 10 minutes of real processes that are killed, then the audit (ARGS="--minutes 1 --seed 3")
-	@$(BIN)/python -m tests.drill --report drill $(ARGS)
+	@$(BIN)/oncepay drill $(ARGS)
 
 prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:20000 JOBS=2 FUZZ=10)
 	@$(BIN)/python -m oncepay.testing.explore --all --jobs $(JOBS)

@@ -24,14 +24,21 @@ UNFINISHED: Final = re.compile(r"\b(TODO|FIXME|raise NotImplementedError)\b")  #
 MACHINE: Final = re.compile(r"(?<![\w.$~}])/(home|root|Users|mnt|work|workspace)/\w")
 
 # How each vendor is called, in any spelling; and the only rooms that may know: the vendor's own, the list of our own
-# channels, the sandbox with its command, and the demonstration. Everywhere else what a channel can do is data.
+# channels, the sandbox with its command, demonstration and drill. Everywhere else what a channel can do is data.
 VENDORS: Final = {
     "alipay": r"ali-?pay|支付宝",
     "unionpay": r"union-?pay|china-?pay|95516|银联",
     "wechat": r"we-?chat|weixin|wxpay|tenpay|微信",
 }
 VENDOR: Final = re.compile("|".join(VENDORS.values()), re.IGNORECASE)
-ROOMS_OF_VENDORS: Final = ("channels/*/*", "channels/registry.py", "sandbox/*", "cli/sandbox.py", "cli/demo/*")
+ROOMS_OF_VENDORS: Final = (
+    "channels/*/*",
+    "channels/registry.py",
+    "sandbox/*",
+    "cli/sandbox.py",
+    "cli/demo/*",
+    "cli/drill/*",
+)
 
 
 def files(*patterns: str) -> list[Path]:

@@ -73,7 +73,7 @@ def test_a_lock_names_no_index_and_hashes_everything(name: str) -> None:
         (lock, wanted)
         for lock, groups in [
             ("requirements.lock", ["server", "demo", "postgres"]),
-            ("requirements-dev.lock", ["server", "demo", "postgres", "dev"]),
+            ("requirements-dev.lock", ["server", "demo", "postgres", "redis", "rabbitmq", "kafka", "drill", "dev"]),
         ]
         for wanted in [
             *PROJECT["build-system"]["requires"],

@@ -122,6 +122,7 @@ def test_the_rule_of_vendors(line: str, bad: bool) -> None:
         ("channels/wechat/wire.py", True),
         ("sandbox/alipay/api.py", True),
         ("cli/demo/shop.py", True),
+        ("cli/drill/payers.py", True),
     ],
 )
 def test_which_rooms_may_name_a_vendor(name: str, knows: bool) -> None:

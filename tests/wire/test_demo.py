@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from oncepay import cli
+from oncepay.cli import exits, play
 from oncepay.cli.demo.books import Deed, Order
 from oncepay.cli.demo.check import Promise, complaints
 from oncepay.cli.demo.shop import EXAMPLE
@@ -116,11 +117,12 @@ def test_it_plays_from_an_installed_package(tmp_path: Path) -> None:
     assert packed.read_bytes() == (EXAMPLE / "shop.py").read_bytes()
 
 
-def test_what_it_needs_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "flask", None)
+def test_what_it_needs_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(play, "find_spec", lambda name: None if name == "flask" else name)
     with pytest.raises(SystemExit) as ended:
         cli.run(["demo", "--once"])
-    assert ended.value.code == "oncepay: the demonstration needs flask; cure: pip install 'oncepay[demo]'"
+    assert ended.value.code == exits.SETTINGS
+    assert capsys.readouterr().err == "oncepay: the demonstration needs flask; cure: pip install 'oncepay[demo]'\n"
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def root(*, debug: bool) -> None:
 
 for command in (
     play.demo,
+    play.drill,
     serve.serve,
     serve.work,
     sandbox.sandbox,

@@ -1,15 +1,15 @@
 """Exit codes: the families of errors, mapped once.
 
-====  ==============================================================================
+====  ========================================================================================================
 0     done
-1     refused, or it failed; also: a check of ``doctor`` or a story of ``demo`` failed
+1     refused, or it failed; also: a check of ``doctor`` or a story of ``demo`` failed, ``drill`` was not green
 2     the command line or a value in it is wrong
 3     there is no such thing
 4     it clashes with what is already there
 5     not available now: repeat later (the database, the channel, too much to do)
 6     the settings, the master key or the database's own settings must be mended first
 130   interrupted (Ctrl-C)
-====  ==============================================================================
+====  ========================================================================================================
 """
 
 from __future__ import annotations

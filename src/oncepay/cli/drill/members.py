@@ -27,15 +27,16 @@ DATABASE: Final = {  # a small disk, and a recovery that is done in a second
 
 
 class Member:
-    """One command of oncepay, again and again. ``ended``: exit codes of ends that were not ours."""
+    """One process, again and again. ``arguments``: a module and its own. ``settings``: on top of our environment.
+    ``ended``: exit codes of ends that were not ours."""
 
     def __init__(self, name: str, arguments: Sequence[str], home: Path, settings: Mapping[str, str]) -> None:
         self.name = name
         self.log = home / f"{name}.log"
         self.jump = Held(home / f"{name}.jump")
         self.ended: list[int] = []
-        self._arguments = [sys.executable, "-m", "tests.drill.clocked", *arguments]
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("ONCEPAY_")}
+        self._arguments = [sys.executable, "-m", *arguments]
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("ONCEPAY_", "SHOP_"))}
         clock = {"DRILL_TIME": str(home / "time"), "DRILL_JUMP": str(home / f"{name}.jump")}
         self._environ = {**inherited, **settings, **clock}
         self._child: subprocess.Popen[bytes] | None = None
@@ -46,6 +47,11 @@ class Member:
             self._child = subprocess.Popen(
                 self._arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self._environ, process_group=0
             )
+
+    def wait(self) -> int:
+        """Until it ends by itself; its exit code."""
+        assert self._child is not None, "it was not started"
+        return self._child.wait()
 
     @property
     def alive(self) -> bool:

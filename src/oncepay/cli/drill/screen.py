@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from oncepay.cli.demo.shop import PRICE_MINOR
+
 if TYPE_CHECKING:
-    from tests.drill.monkey import Deed
-    from tests.drill.run import Sample
+    from oncepay.cli.drill.monkey import Deed
+    from oncepay.cli.drill.run import Sample
 
 LINES: Final = 12
 EVERY_S: Final = 5.0  # where there is no terminal
-PRICE: Final = 88
 
 
 class Screen:
@@ -51,10 +52,10 @@ class Screen:
     def show(self, sample: Sample, deeds: list[Deed]) -> None:
         """A second has passed."""
         did = Counter(deed.what for deed in deeds)
-        doubt = max(0, sample.taken - sample.heard)
+        doubt = max(0, sample.taken - sample.heard) * PRICE_MINOR / 100
         self._row = (
-            f"{sample.at_s:6.0f} s  {sample.orders} orders  {sample.taken} paid  {doubt * PRICE}.00 in doubt  "
-            f"{sample.alive} alive  {did['kill']} kills  {did['stop']} stops  {did['drop connections']} drops"
+            f"{sample.at_s:6.0f} s  {sample.orders} orders  {sample.taken} paid  {doubt:.2f} CNY in doubt"
+            f"  {sample.alive} alive  {did['kill']} kills  {did['stop']} stops  {did['drop connections']} drops"
         )
         if self._live is None and time.monotonic() - self._told >= EVERY_S:
             self._told = time.monotonic()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+import signal
+import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,10 +16,12 @@ from typing import Any, Final
 
 import msgspec
 
-from tests.drill.load import Load, heard
-from tests.drill.monkey import Deed, Monkey
-from tests.drill.screen import Screen
-from tests.drill.stage import Stage
+from oncepay.cli import exits
+from oncepay.cli.drill.load import Load, heard
+from oncepay.cli.drill.monkey import MORTALS, Deed, Monkey
+from oncepay.cli.drill.report import markdown, page, summary
+from oncepay.cli.drill.screen import Screen
+from oncepay.cli.drill.stage import Stage
 
 KILLS_A_MINUTE: Final = 20
 DATABASE_KILLS_A_MINUTE: Final = 2
@@ -27,7 +33,7 @@ _UNSETTLED: Final = re.compile(r"commit\.unsettled changes=(\d+)")
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A second of it: orders begun, payments taken by a channel, heard of by the shop, processes of the centre alive."""
+    """A second of it: orders begun, payments taken by a channel, heard of by the shop, processes alive."""
 
     at_s: float
     orders: int
@@ -75,6 +81,27 @@ class Told(msgspec.Struct, kw_only=True):
         return not self.wrong and not self.audit["findings"] and all(self.goals.values())
 
 
+async def play(*, minutes: float, seed: int, rate: float, report: Path, keep: Path | None) -> int:
+    """``oncepay drill``: its exit code. SIGTERM ends it as Ctrl-C does, and nothing is left running."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.ExitStack() as stack:
+        home = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oncepay-drill-")))
+        home.mkdir(parents=True, exist_ok=True)
+        try:
+            screen = stack.enter_context(Screen())
+            told = await drill(home.resolve(), seconds=minutes * 60, seed=seed, rate=rate, screen=screen)
+        except asyncio.CancelledError:
+            return exits.INTERRUPTED
+    pages = {".md": markdown(told), ".html": page(told)}
+    for ending, text in pages.items():
+        report.with_name(report.name + ending).write_text(text, encoding="utf-8")
+    sys.stdout.write(pages[".md"])
+    sys.stdout.write("\n" + msgspec.json.encode(summary(told)).decode() + "\n")
+    return exits.OK if told.green else exits.FAILED
+
+
 async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: Screen, fast: float = FAST) -> Told:
     """A drill in an empty folder. ``rate``: of each fault of the channels. ``fast``: seconds of the world's time in one
     of ours."""
@@ -98,8 +125,8 @@ async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: S
         screen.say("the audit")
         audit = await _audited(stage)
         told = Told(
-            seconds=seconds, seed=seed, deeds=monkey.deeds, samples=samples, seen=load.counted(), wrong=wrong, audit=audit,
-            commits=_commits(stage), kills=dict(monkey.kills), disk=stage.database.small,
+            seconds=seconds, seed=seed, deeds=monkey.deeds, samples=samples, seen=load.counted(), wrong=wrong,
+            audit=audit, commits=_commits(stage), kills=dict(monkey.kills), disk=stage.database.small,
             ended={name: member.ended for name, member in stage.members.items() if member.ended},
             skipped=_skipped(stage),
         )  # fmt: skip
@@ -107,7 +134,7 @@ async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: S
         told.seen["PostgreSQL found its disk full"] = stage.database.log.read_bytes().count(b"No space left on device")
         told.seen["seconds of the audit"] = audit.get("took_s", 0)
         told.seen["orders"] = len(load.buyers)
-        _set_goals(told)
+        _set_goals(told, set(MORTALS) | ({"RabbitMQ"} if stage.rabbit else set()))
         return told
 
 
@@ -119,7 +146,7 @@ async def _watch(stage: Stage, load: Load, monkey: Monkey, samples: list[Sample]
             at_s=round(time.monotonic() - began, 1),
             orders=len(load.buyers),
             taken=load.seen["paid at the channel"],
-            heard=heard(stage.shop.books),
+            heard=await asyncio.to_thread(heard, stage.shop.books.path),
             alive=sum(member.alive for member in stage.members.values()),
         )
         samples.append(sample)
@@ -164,14 +191,15 @@ def _skipped(stage: Stage) -> list[str]:
     return found
 
 
-def _set_goals(told: Told) -> None:
-    """Enough must have been done to it, or that all is well says little."""
+def _set_goals(told: Told, mortals: set[str]) -> None:
+    """Enough must have been done to it, or that all is well says little. ``mortals``: who must have been killed."""
     minutes = told.seconds / 60
     did = Counter(deed.what for deed in told.deeds)
     told.goals = {
         f"at least {int(KILLS_A_MINUTE * minutes)} kills": sum(told.kills.values()) >= int(KILLS_A_MINUTE * minutes),
         f"at least {int(DATABASE_KILLS_A_MINUTE * minutes)} of the database server": told.kills.get("PostgreSQL", 0)
         >= int(DATABASE_KILLS_A_MINUTE * minutes),
+        "everyone was killed": mortals <= told.kills.keys(),
         "commits whose answer was lost": told.commits.commits > 0,
         "surplus that went back": told.seen.get("refund of surplus: done", 0) > 0,
         "processes stopped and continued": did["stop"] > 0,

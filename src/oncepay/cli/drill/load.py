@@ -1,5 +1,5 @@
-"""The load of a drill: the storm's payers, who do everything wrong, for as long as it lasts; then peace, which waits for
-what is due before it lets time pass."""
+"""The load of a drill: the storm's payers, who do everything wrong, for as long as it lasts; then peace, which waits
+for what is due before it lets time pass."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
+from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
-from oncepay.cli.demo.books import BUSY_S, Books
-from oncepay.client import Refund
+from oncepay.cli.demo.books import BUSY_S
+from oncepay.cli.drill.payers import SHORT, Storm
+from oncepay.cli.drill.stage import Stage
 from oncepay.sandbox.faults import MENU
+from oncepay.store.statements import parse
 from oncepay.testing.servers import ServerFailed
-from tests.drill.stage import Stage
-from tests.storm.mixed import SHORT, Storm
 
+SQL: Final = dict(parse(files("oncepay.cli.drill").joinpath("drill.sql").read_text("utf-8")))
 AT_ONCE: Final = 32
-DUE: Final = """
-SELECT (SELECT count(*) FROM payment WHERE due_ms <= {now}) + (SELECT count(*) FROM delivery WHERE due_ms <= {now})
-"""
 PEACE_STEPS_S: Final = (120.0,) * 18 + (600.0,) * 18 + (3_600.0,) * 72 + (21_600.0,) * 30
 QUIET_S: Final = 20.0  # how long a step of peace waits for what is due
 
@@ -30,17 +30,11 @@ class Load(Storm):
     world: Stage
 
     def __init__(self, stage: Stage, *, seconds: float, seed: int, rate: float, fast: float) -> None:
-        super().__init__(stage, payments=0, seed=seed, rate=rate)
+        super().__init__(stage, stage.shop, payments=0, seed=seed, rate=rate)
         self.seconds = seconds
         self.fast = fast
         self._room = asyncio.Semaphore(AT_ONCE)
         self._open: set[asyncio.Task[None]] = set()
-        self._ask, self._refund = self.shop.ask, self.shop.refund
-        # every answer is kept: it is a promise
-        self.shop.ask = self._heard  # type: ignore[method-assign]
-        self.shop.refund = self._taken  # type: ignore[method-assign]
-        self.promised: dict[str, int] = {}  # payment -> the highest version that an answer showed
-        self.refunds_taken: set[tuple[str, str]] = set()
 
     async def storm(self) -> None:
         """Orders come until the time is over; those that have begun are finished."""
@@ -60,28 +54,12 @@ class Load(Storm):
                 task.cancel()
             await asyncio.gather(running, *self._open, return_exceptions=True)
 
-    async def _heard(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        told = await self._ask(method, path, body)
-        if method == "POST":
-            self.promised[told["id"]] = max(told["version"], self.promised.get(told["id"], 0))
-        return told
-
-    async def _taken(self, payment_id: str, refund_no: str, minor: int) -> Refund:
-        told = await self._refund(payment_id, refund_no, minor)
-        self.refunds_taken.add((payment_id, refund_no))
-        return told
-
     def _begin(self) -> None:
         buyer = f"drill-{len(self.buyers)}"
         self.buyers.append(buyer)
         task = asyncio.create_task(self._order(buyer))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
-
-    @property
-    def in_doubt(self) -> int:
-        """Payments taken by a channel of which the shop has heard nothing yet."""
-        return max(0, self.seen["paid at the channel"] - heard(self.world.shop.books))
 
     async def peace(self) -> list[str]:
         """What the three books do not agree on once everything had its time."""
@@ -109,7 +87,7 @@ class Load(Storm):
         await asyncio.sleep(0.15)
         while time.monotonic() < end:
             try:
-                statement = DUE.format(now=self.world.now_ms())
+                statement = SQL["count_due"].replace(":now_ms", str(self.world.now_ms()))
                 due = await asyncio.to_thread(self.world.database.sql, statement, database="oncepay")
             except ServerFailed:
                 due = "?"
@@ -134,25 +112,23 @@ class Load(Storm):
         async for payment in self._payments():
             versions[payment["id"]] = payment["version"]
             refunds |= {(payment["id"], refund["refund_no"]) for refund in payment["refunds"]}
-        self.seen["answers of the API held against it"] = len(self.promised) + len(self.refunds_taken)
-        wrong = [f"{id_} was acknowledged, and is not there" for id_ in self.promised.keys() - versions.keys()]
+        promised, taken = self.world.shop.promised, self.world.shop.refunds_taken
+        self.seen["answers of the API held against it"] = len(promised) + len(taken)
+        wrong = [f"{id_} was acknowledged, and is not there" for id_ in promised.keys() - versions.keys()]
         wrong += [
             f"{id_} was shown in version {shown}, and has {versions[id_]}"
-            for id_, shown in self.promised.items()
+            for id_, shown in promised.items()
             if versions.get(id_, shown) < shown
         ]
-        return [
-            *wrong,
-            *(f"refund {no} of {id_} was taken, and is not there" for id_, no in self.refunds_taken - refunds),
-        ]
+        return wrong + [f"refund {no} of {id_} was taken, and is not there" for id_, no in taken - refunds]
 
     def counted(self) -> dict[str, Any]:
         """What happened how often."""
         return dict(sorted(self.seen.items()))
 
 
-def heard(books: Books) -> int:
-    """How often money came to the shop's knowledge: it shipped, or heard that surplus went back."""
-    with closing(sqlite3.connect(books.path, timeout=BUSY_S)) as db:
-        found = [key for (done,) in db.execute("SELECT done FROM oncepay_inbox") for key in done.split()]
+def heard(books: Path) -> int:
+    """How often money came to the shop's knowledge: it shipped, or heard that surplus went back. It may wait."""
+    with closing(sqlite3.connect(books, timeout=BUSY_S)) as db:
+        found = [key for (done,) in db.execute(SQL["read_done"]) for key in done.split()]
     return sum(key == "paid" or key.startswith("surplus.refunded/") for key in found)

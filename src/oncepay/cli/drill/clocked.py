@@ -1,6 +1,6 @@
 """``oncepay ...`` with a clock that the drill holds: one time for all processes, and a jump for each alone.
 
-    python -m tests.drill.clocked COMMAND ...
+    python -m oncepay.cli.drill.clocked COMMAND ...
 
 DRILL_TIME: a file with how far all are ahead of the machine, in milliseconds; DRILL_JUMP: one with how far this
 process is ahead of all others.
@@ -35,7 +35,7 @@ class DrillClock:
     async def sleep(self, seconds: float) -> None:
         """Wait by the time of all; a jump of our own neither shortens nor lengthens it."""
         began, ahead_ms = time.monotonic(), self._time.get()
-        while (left_s := seconds - (time.monotonic() - began) - (self._time.get() - ahead_ms) / 1000) > 0:  # noqa: ASYNC110
+        while (left_s := seconds - (time.monotonic() - began) - (self._time.get() - ahead_ms) / 1000) > 0:
             await asyncio.sleep(min(left_s, LOOK_S))
 
 

@@ -16,15 +16,17 @@ from typing import Final
 import msgspec
 import psutil
 
+from oncepay.cli.drill.members import Member
+from oncepay.cli.drill.stage import Stage
 from oncepay.testing.services import Service
-from tests.drill.members import Member
-from tests.drill.stage import Stage
 
 # Seconds between two deeds of a kind, on the average.
 GAPS_S: Final = {
     "kill": 2.2, "kill database": 17.0, "stop": 6.0, "drop connections": 4.0, "cut a commit": 5.0, "fill disk": 40.0,
     "wipe Valkey": 20.0, "jump clock": 15.0, "kill RabbitMQ": 70.0, "shut shop": 30.0,
 }  # fmt: skip
+CENTRE: Final = ("serve-1", "serve-2", "work-1", "work-2")
+MORTALS: Final = (*CENTRE, "sandbox", "shop", "Valkey", "PostgreSQL")
 COMMIT_BYTES: Final = 900  # a message to the database that is larger carries changes: it commits
 ARMED_S: Final = 2.0
 HOURS_MS: Final = 3_600_000
@@ -49,6 +51,7 @@ class Monkey:
         self._dice = random.Random(f"monkey {seed}")
         self._began = time.monotonic()
         self._hurt: set[str] = set()
+        self._next: list[str] = []
         self._database = asyncio.Lock()
         self.deeds: list[Deed] = []
 
@@ -105,6 +108,7 @@ class Monkey:
         self.deeds.append(
             Deed(at_s=round(began - self._began, 2), what=what, whom=whom, lasted_s=round(now - began, 2))
         )
+        self._say(f"{what}: {whom}" if now == began else f"healed: {what} {whom}")
 
     @asynccontextmanager
     async def _doing(self, what: str, whom: str) -> AsyncIterator[None]:
@@ -114,18 +118,26 @@ class Monkey:
             yield
         finally:
             self._tell(what, whom, began)
-            self._say(f"healed: {what} {whom}")
 
     # -- deeds ----------------------------------------------------------------------------------------------------
 
     def _victim(self, rest: tuple[str, ...] = ()) -> str:
         """Somebody who is well."""
-        names = ["serve-1", "serve-2", "work-1", "work-2"] * 3 + list(rest)
-        well = [name for name in names if name not in self._hurt]
+        well = [name for name in CENTRE * 3 + rest if name not in self._hurt]
         return self._dice.choice(well) if well else ""
 
+    def _turn(self) -> str:
+        """Whose turn it is to die, among those who are well: everybody has one before all begin anew."""
+        if not self._next:
+            self._next = [*CENTRE * 2, "sandbox", "shop", "Valkey"]
+            self._dice.shuffle(self._next)
+        name = next((name for name in self._next if name not in self._hurt), "")
+        if name:
+            self._next.remove(name)
+        return name
+
     async def _kill(self) -> None:
-        name = self._victim(("sandbox", "Valkey"))
+        name = self._turn()
         if not name:
             return
         self._hurt.add(name)
@@ -213,7 +225,7 @@ class Monkey:
 
     async def _stop(self) -> None:
         """SIGSTOP, and some seconds later SIGCONT: whoever it is thinks that no time has passed."""
-        name = self._victim(("sandbox",))
+        name = self._victim(("sandbox", "shop"))
         if not name:
             return
         self._hurt.add(name)
@@ -221,7 +233,7 @@ class Monkey:
         try:
             async with self._doing("stop", name):
                 member.tell(signal.SIGSTOP)
-                await asyncio.sleep(self._dice.uniform(0.5, 7.0) if name != "sandbox" else 1.0)
+                await asyncio.sleep(1.0 if name in {"sandbox", "shop"} else self._dice.uniform(0.5, 7.0))
                 member.tell(signal.SIGCONT)
         finally:
             self._hurt.discard(name)
@@ -248,7 +260,7 @@ class Monkey:
 
     async def _jump(self) -> None:
         """The clock of one process is wrong for a while, by up to a day, forwards or backwards."""
-        name = self._victim()
+        name = self._victim()  # the shop has no clock of its own
         if not name:
             return
         member = self._stage.members[name]
@@ -259,7 +271,15 @@ class Monkey:
             member.jump.set(0)
 
     async def _shut(self) -> None:
-        async with self._doing("shut", "the shop"):
-            await self._stage.shop.shut()
-            await asyncio.sleep(self._dice.uniform(0.5, 3.0))
-            await self._stage.shop.open()
+        """The shop is closed in order, and opens again some time later."""
+        if "shop" in self._hurt:
+            return
+        self._hurt.add("shop")
+        shop = self._stage.members["shop"]
+        try:
+            async with self._doing("shut", "shop"):
+                await asyncio.to_thread(shop.stop)
+                await asyncio.sleep(self._dice.uniform(0.5, 3.0))
+                shop.start()
+        finally:
+            self._hurt.discard("shop")

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from tests.drill.run import Told
+    from oncepay.cli.drill.run import Told
 
 SHOWN_MAX: Final = 20
 WIDTH: Final = 960
-HEIGHT: Final = 140
-COLOURS: Final = {"kill": "#c0392b", "stop": "#8e44ad", "drop connections": "#2980b9", "cut a commit": "#16a085",
-                  "fill disk": "#d35400", "jump clock": "#7f8c8d", "ended by itself": "#000"}  # fmt: skip
+HEIGHT: Final = 180  # a row for each of the colours
+COLOURS: Final = {
+    "kill": "#c0392b", "stop": "#8e44ad", "drop connections": "#2980b9", "cut a commit": "#16a085",
+    "fill disk": "#d35400", "wipe": "#27ae60", "jump clock": "#7f8c8d", "shut": "#b7950b", "ended by itself": "#000",
+}  # fmt: skip
 
 
 def summary(told: Told) -> dict[str, Any]:
