@@ -13,7 +13,9 @@ import msgspec
 import pytest
 
 from oncepay.testing.sim.options import Options, draw
+from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.run import Table, report, run, run_many
+from oncepay.testing.sim.world import World
 
 BLOCKS: Final = [range(first, first + 100) for first in range(0, 500, 100)]  # so that two workers share them
 
@@ -73,6 +75,25 @@ def test_real_signatures_and_a_real_file_make_the_same_world_as_their_stand_ins(
     assert not quick.complaints
     assert not real.complaints
     assert quick.digest == real.digest
+
+
+def wants_it_back(world: World) -> list[Payer]:
+    """Somebody who pays where a refund may wait for a person, and wants the money back."""
+    return [Payer(world, 0, "pays", "wechat native", refund=True)]
+
+
+def test_a_refund_whose_card_is_gone_is_open_until_a_person_sends_it_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = Options(faults={"refund_abnormal": 1.0})
+    world = World(1, options, wants_it_back)
+    assert world.run() == []
+    assert world.hits["a person sent a refund elsewhere"]
+    assert world.hits["a case: refund_abnormal"]
+
+    async def nobody(_: World) -> None:
+        """Looks into the console."""
+
+    monkeypatch.setattr(World, "_person", nobody)
+    assert {complaint.promise for complaint in World(1, options, wants_it_back).run()} == {"I3", "I15"}
 
 
 # Worlds that once showed a bug of the core, as they were shrunk.

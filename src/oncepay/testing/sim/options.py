@@ -13,8 +13,9 @@ from oncepay.sandbox.faults import MENU
 ORDERS: Final = 10
 
 # Of the sandbox's menu: all that a centre must live with by itself. Not: bills (read by another road), new keys (each
-# takes as long to make as a whole world), and a refund whose card is gone (only a person ends that).
-NOT_HERE: Final = frozenset({"cert_rotate", "refund_abnormal"})
+# takes as long to make as a whole world), and a refund whose card is gone, which only a person ends: drawn apart.
+PERSONS: Final = "refund_abnormal"
+NOT_HERE: Final = frozenset({"cert_rotate", PERSONS})
 CHANNEL_FAULTS: Final = tuple(name for name in MENU if not name.startswith("bill_") and name not in NOT_HERE)
 HIDING: Final = frozenset({"notify_none", "notify_wrong_amount", "notify_xml"})  # all tries of a notification
 SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
@@ -67,6 +68,9 @@ def draw(seed: int) -> Options:
         faults = {**faults, "refund_closed": 1.0}
     if dice.random() < 0.15:  # whoever comes too late can pay all the same
         faults = {**faults, "pay_after_close": 1.0, "late_bank": 1.0}
+    later = Random(f"{seed}:later options")  # dice of their own: what a seed was before these came, it still is
+    if later.random() < 0.15:
+        faults = {**faults, PERSONS: later.choice((0.3, 1.0))}
     if "pay_after_close" in faults:  # a channel that takes money for what it closed, and hides it: only a bill tells
         faults = {name: rate for name, rate in faults.items() if name not in HIDING}
     return Options(

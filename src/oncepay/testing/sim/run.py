@@ -33,6 +33,7 @@ SOMETIMES: Final = (
     *(f"payer {script}" for script in dict.fromkeys(SCRIPTS)),
     "a payment ended paid", "a payment ended closed", "a payment was closed: asked", "a payment was closed: expired",
     "a payment was paid and no notification ever came", "money after the deadline was accepted",
+    "a person sent a refund elsewhere",
     "a refund of surplus: done", "a refund of app: done", "a refund of app: failed",
     "an event told: reopened", "an event told: closing", "an event told: surplus.refunded",
     "an event was delivered twice", "an event was overtaken by a newer one",

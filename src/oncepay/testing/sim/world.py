@@ -19,7 +19,7 @@ from oncepay.testing.sim.disk import disk
 from oncepay.testing.sim.ground import SQL, ground, new_sandbox
 from oncepay.testing.sim.judges import Complaint, Judges
 from oncepay.testing.sim.loop import Life, SimLoop, Stuck
-from oncepay.testing.sim.options import Options, rates_of
+from oncepay.testing.sim.options import PERSONS, Options, rates_of
 from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.polls import Polls
 from oncepay.testing.sim.process import START_MS, Process, kept_routes
@@ -106,6 +106,8 @@ class World:
         for n in range(self.options.processes):
             self._begin(f"p{n + 1}")
         self._plan_trouble()
+        if PERSONS in self.options.faults:
+            self.loop.create_task(self._person())
         people = self._people(self) if self._people else [Payer(self, n) for n in self.options.orders]
         storm = asyncio.gather(*(self._lives(payer) for payer in people))
         try:
@@ -128,6 +130,18 @@ class World:
             at_s, for_s = dice.random() * STORM_S, dice.random() * 1800
             self.loop.call_later(at_s, self._shut, "shuts", context=self.context)
             self.loop.call_later(at_s + for_s, self._shut, "opens", context=self.context)
+
+    async def _person(self) -> None:
+        """Who looks into the channel's console now and then, and sends refunds whose card is gone to another one."""
+        dice = Random(f"{self.seed}:person")
+        while True:
+            await asyncio.sleep(dice.choice((60.0, 900.0, 7_200.0)) * (0.5 + dice.random()))
+            for row in self.sandbox.books():
+                for refund in row.refunds:
+                    if refund.status == "ABNORMAL":
+                        self.sandbox.send_elsewhere(refund.number, row.channel)
+                        self.note("person", f"sends refund {refund.number} elsewhere")
+                        self.hit("a person sent a refund elsewhere")
 
     def _away(self, how: str) -> None:
         self.store_is_away = how == "is away" and self.raging
