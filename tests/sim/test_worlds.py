@@ -96,6 +96,16 @@ def test_a_refund_whose_card_is_gone_is_open_until_a_person_sends_it_elsewhere(m
     assert {complaint.promise for complaint in World(1, options, wants_it_back).run()} == {"I3", "I15"}
 
 
+def test_a_new_certificate_is_learned_and_what_it_signs_is_believed() -> None:
+    world = World(5, Options(rotations=4))
+    assert world.run() == []
+    said = [what for _, _, what in world.trace]
+    learned = said.index("GET /v3/certificates -> 200")
+    assert "wechat signs by a new certificate" in said[:learned]
+    assert "notifies /notify/wechat/wechat -> 204" in said[learned:]
+    assert world.hits["a process learned a new key of a vendor"]
+
+
 # Worlds that once showed a bug of the core, as they were shrunk.
 REGRESSIONS: Final = {
     "a switch by a clock that is ahead, and the late answer of the first call": (

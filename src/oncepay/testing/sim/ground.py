@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
-from itertools import combinations
+from itertools import combinations, cycle
 from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple, cast
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from oncepay.assembly import assemble
 from oncepay.channels import registry
@@ -22,14 +24,17 @@ from oncepay.domain.errors import Invalid
 from oncepay.domain.payment import Late, Unclosable
 from oncepay.engine import admin
 from oncepay.ports import Channel
+from oncepay.sandbox import rsakeys
 from oncepay.sandbox.main import Sandbox
 from oncepay.sandbox.post import Post
 from oncepay.sandbox.switches import Switches
 from oncepay.store.open import open_ledger
 from oncepay.store.statements import parse
+from oncepay.testing.sim.patching import instead
 from oncepay.testing.sim.process import CENTRE_URL, MASTER_KEY, START_MS, SimDice
 
 SQL: Final = dict(parse(files("oncepay.testing.sim").joinpath("sim.sql").read_text("utf-8")))
+SPARES: Final = 4
 SANDBOX_URL: Final = "https://channels.test"
 OTHER: Final = "other"  # an app that must never see anything of the shop's
 PAYER: Final = {"openid": "oSIM-0000000000000000000000001", "client_ip": "203.0.113.7"}
@@ -60,6 +65,21 @@ def app_id(late: str, unclosable: str) -> str:
 def folder() -> str | None:
     """Where databases are made: in memory, where the machine has such a place."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - a world's file has a random name
+
+
+@cache
+def _spares() -> tuple[RSAPrivateKey, ...]:
+    """Keys for the vendors' next certificates. To make one takes as long as a whole world."""
+    rsakeys.stranger()  # now, or it would be one of these, and what it forges be believed
+    return tuple(rsakeys.new_key() for _ in range(SPARES))
+
+
+@contextmanager
+def spare_keys() -> Iterator[None]:
+    """While it lasts, each new key of a vendor is the next of a few that were made before."""
+    spares = cycle(_spares())
+    with instead(rsakeys.new_key, lambda: next(spares)):
+        yield
 
 
 @cache

@@ -12,8 +12,8 @@ from oncepay.sandbox.faults import MENU
 
 ORDERS: Final = 10
 
-# Of the sandbox's menu: all that a centre must live with by itself. Not: bills (read by another road), new keys (each
-# takes as long to make as a whole world), and a refund whose card is gone, which only a person ends: drawn apart.
+# Of the sandbox's menu: all that a centre must live with by itself. Not: bills (read by another road), new keys at any
+# call (``rotations`` are planned), and a refund whose card is gone, which only a person ends: drawn apart.
 PERSONS: Final = "refund_abnormal"
 NOT_HERE: Final = frozenset({"cert_rotate", PERSONS})
 CHANNEL_FAULTS: Final = tuple(name for name in MENU if not name.startswith("bill_") and name not in NOT_HERE)
@@ -29,9 +29,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     "road fault". ``crash``: chance at each numbered point. ``crash_at``: these points, come what may. ``stop``: chance
     that a process is stopped for a while (SIGSTOP) at a point. ``unknown``: of a commit whose outcome is not told.
     ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
-    to take a webhook; ``shut``: times that it is shut. ``late``, ``unclosable``: the app's policies. ``patience_s``:
-    how long peace lasts at least. ``meddlers``: share of orders that somebody else meddles with at the same
-    time. ``real``: RSA, and a file for a database, instead of quick stand-ins."""
+    to take a webhook; ``shut``: times that it is shut. ``rotations``: times that a vendor has a new certificate.
+    ``late``, ``unclosable``: the app's policies. ``patience_s``: how long peace lasts at least. ``meddlers``: share of
+    orders that somebody else meddles with at the same time. ``real``: RSA, and a file for a database, instead of quick
+    stand-ins."""
 
     orders: tuple[int, ...] = tuple(range(ORDERS))
     processes: int = 2
@@ -49,6 +50,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unclosable: str = "switch"
     patience_s: float = 0.0
     meddlers: float = 0.0
+    rotations: int = 0
     real: bool = False
 
 
@@ -71,6 +73,7 @@ def draw(seed: int) -> Options:
     later = Random(f"{seed}:later options")  # dice of their own: what a seed was before these came, it still is
     if later.random() < 0.15:
         faults = {**faults, PERSONS: later.choice((0.3, 1.0))}
+    rotations = later.choice((1, 2, 4)) if later.random() < 0.15 else 0
     if "pay_after_close" in faults:  # a channel that takes money for what it closed, and hides it: only a bill tells
         faults = {name: rate for name, rate in faults.items() if name not in HIDING}
     return Options(
@@ -89,6 +92,7 @@ def draw(seed: int) -> Options:
         patience_s=dice.choice((0.0, 0.0, 0.0, 9 * 86_400.0)),
         real=dice.random() < 0.05,
         meddlers=dice.choice((0.0, 0.0, 0.3, 0.8)),
+        rotations=rotations,
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from oncepay.domain.change import Change
 from oncepay.testing.sim.disk import disk
-from oncepay.testing.sim.ground import SQL, ground, new_sandbox
+from oncepay.testing.sim.ground import SQL, ground, new_sandbox, spare_keys
 from oncepay.testing.sim.judges import Complaint, Judges
 from oncepay.testing.sim.loop import Life, SimLoop, Stuck
 from oncepay.testing.sim.options import PERSONS, Options, rates_of
@@ -72,7 +72,8 @@ class World:
         """From the beginning to the end; what was not as promised."""
         real = self.options.real
         seals = nullcontext() if real else quick_seals()
-        with seals, kept_routes(), disk(self.ground.database, self.polls.written, real=real) as self.disk:
+        keys = spare_keys() if self.options.rotations else nullcontext()
+        with seals, keys, kept_routes(), disk(self.ground.database, self.polls.written, real=real) as self.disk:
             self._next_due = self.disk.look.cursor().execute
             self.loop.set_exception_handler(self._unhandled)
             collecting = gc.isenabled()
@@ -130,6 +131,10 @@ class World:
             at_s, for_s = dice.random() * STORM_S, dice.random() * 1800
             self.loop.call_later(at_s, self._shut, "shuts", context=self.context)
             self.loop.call_later(at_s + for_s, self._shut, "opens", context=self.context)
+        dice = Random(f"{self.seed}:rotations")
+        for _ in range(self.options.rotations):
+            vendor = dice.choice(sorted(self.sandbox.vendors))
+            self.loop.call_later(dice.random() * STORM_S, self._rotate, vendor, context=self.context)
 
     async def _person(self) -> None:
         """Who looks into the channel's console now and then, and sends refunds whose card is gone to another one."""
@@ -142,6 +147,11 @@ class World:
                         self.sandbox.send_elsewhere(refund.number, row.channel)
                         self.note("person", f"sends refund {refund.number} elsewhere")
                         self.hit("a person sent a refund elsewhere")
+
+    def _rotate(self, vendor: str) -> None:
+        self.sandbox.vendors[vendor].renew()
+        self.note("channel", f"{vendor} signs by a new certificate")
+        self.hit("a vendor had a new certificate")
 
     def _away(self, how: str) -> None:
         self.store_is_away = how == "is away" and self.raging
@@ -304,6 +314,9 @@ class World:
             self.note("store", described(values[0]) if told else f"{values[0].payment.id}: another was faster")
             if not told:
                 self.hit("a process lost the guard")
+
+        elif name == "save_account":  # nothing else changes accounts here
+            self.hit("a process learned a new key of a vendor")
 
     def _unhandled(self, _: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
