@@ -15,6 +15,7 @@ import pytest
 from oncepay.testing.sim.options import Options, draw
 from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.run import Table, report, run, run_many
+from oncepay.testing.sim.shop import Shop
 from oncepay.testing.sim.world import World
 
 BLOCKS: Final = [range(first, first + 100) for first in range(0, 500, 100)]  # so that two workers share them
@@ -52,15 +53,16 @@ def _judge_goals(table: Table, mine: Path, all_of_them: list[Path]) -> None:
 
 
 def test_the_same_seed_is_the_same_world_in_another_process_and_with_other_hashes() -> None:
-    said = []
+    said, options = [], msgspec.structs.replace(draw(33), queue=True, broken=3, rotations=4)
+    given = msgspec.json.encode(options).decode()
     for hash_seed in ("1", "2"):
-        command = [sys.executable, "-m", "oncepay.testing.sim", "--replay", "33"]
+        command = [sys.executable, "-m", "oncepay.testing.sim", "--replay", "33", "--options", given]
         environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         said.append(done.stdout)
     assert said[0] == said[1]
-    assert said[0].splitlines()[-1] == f"trace {run(33).digest}", "and in this process, after other worlds"
+    assert said[0].splitlines()[-1] == f"trace {run(33, options).digest}", "and in this process, after other worlds"
 
 
 def test_other_seeds_are_other_worlds() -> None:
@@ -104,6 +106,31 @@ def test_a_new_certificate_is_learned_and_what_it_signs_is_believed() -> None:
     assert "wechat signs by a new certificate" in said[:learned]
     assert "notifies /notify/wechat/wechat -> 204" in said[learned:]
     assert world.hits["a process learned a new key of a vendor"]
+
+
+ON_A_BAD_DAY: Final = Options(
+    queue=True, broken=3, shop=0.4, crash=0.02,
+    roads={"queue lost": 0.3, "queue lost after": 0.3, "queue twice": 0.3},
+)  # fmt: skip
+
+
+def test_a_broker_that_is_down_confirms_that_are_lost_and_consumers_that_die() -> None:
+    hits: Counter[str] = Counter()
+    for seed in range(4):
+        found = run(seed, ON_A_BAD_DAY)
+        assert found.complaints == []
+        hits.update(found.hits)
+    for goal in (
+        "the broker was down", "a confirm did not come", "a message came to the broker twice",
+        "a consumer died before it had taken a message in", "a consumer died before it had acknowledged",
+    ):  # fmt: skip
+        assert hits[goal], goal
+
+
+def test_a_consumer_that_acknowledges_first_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shop, "take", lambda *_: None)
+    found = run(0, ON_A_BAD_DAY)
+    assert {promise for promise, _, _ in found.complaints} == {"I8"}
 
 
 # Worlds that once showed a bug of the core, as they were shrunk.

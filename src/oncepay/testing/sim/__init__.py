@@ -1,4 +1,4 @@
-"""The deterministic simulation: app, centre, channels, clock and network in one loop, from one seed.
+"""The deterministic simulation: app, centre, channels, broker, clock and network in one loop, from one seed.
 
 python -m oncepay.testing.sim --seeds 0:500
 """

@@ -30,6 +30,7 @@ from oncepay.sandbox.post import Post
 from oncepay.sandbox.switches import Switches
 from oncepay.store.open import open_ledger
 from oncepay.store.statements import parse
+from oncepay.testing.sim.broker import QUEUE_URL
 from oncepay.testing.sim.patching import instead
 from oncepay.testing.sim.process import CENTRE_URL, MASTER_KEY, START_MS, SimDice
 
@@ -41,10 +42,11 @@ PAYER: Final = {"openid": "oSIM-0000000000000000000000001", "client_ip": "203.0.
 
 
 class Credentials(NamedTuple):
-    """What an app got when it was set up."""
+    """What an app got when it was set up. ``queue``: the secret of its endpoint by a queue, "" if it has none."""
 
     key: str
     secret: str
+    queue: str
 
 
 class Ground(NamedTuple):
@@ -57,9 +59,9 @@ class Ground(NamedTuple):
     ways: tuple[tuple[str, str, dict[str, str]], ...]
 
 
-def app_id(late: str, unclosable: str) -> str:
-    """The app with these policies."""
-    return f"{late}-{unclosable}"
+def app_id(late: str, unclosable: str, *, queue: bool) -> str:
+    """The app with these policies, and with a queue to hear by, or without."""
+    return f"{late}-{unclosable}{'-queue' if queue else ''}"
 
 
 def folder() -> str | None:
@@ -156,13 +158,19 @@ async def _set_up(url: str) -> dict[str, Credentials]:
     config = Config(public_url=CENTRE_URL, master_key=MASTER_KEY)
     centre = await assemble(config, clock=_Noon(), dice=dice, ledger=ledger)
     engine, apps = centre.engine, {}
-    names = [(OTHER, "refund", "switch")]
-    names += [(app_id(late, u), late, u) for late in ("refund", "accept") for u in ("switch", "wait")]
-    for name, late, unclosable in names:
+    names = [(OTHER, "refund", "switch", False)]
+    names += [
+        (app_id(late, u, queue=queue), late, u, queue)
+        for queue in (False, True)
+        for late in ("refund", "accept")
+        for u in ("switch", "wait")
+    ]
+    for name, late, unclosable, has_queue in names:
         app, key = await admin.create_app(engine, name, name)
         app = await admin.set_policies(engine, app, late=cast("Late", late), unclosable=cast("Unclosable", unclosable))
         _, secret = await admin.add_endpoint(engine, app, f"https://shop.example/{name}")
-        apps[name] = Credentials(key, secret)
+        queue = (await admin.add_endpoint(engine, app, f"{QUEUE_URL}{name}"))[1] if has_queue else ""
+        apps[name] = Credentials(key, secret, queue)
     sandbox = new_sandbox(lambda: START_MS / 1000, 1, _silent)
     for name in sandbox.vendors:
         await admin.add_account(engine, name, name, **sandbox.config[name]["account"])

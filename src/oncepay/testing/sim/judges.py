@@ -161,6 +161,8 @@ class Judges:
         for event in feed:
             if event["id"] not in told:
                 self.complain("I8", f"{event['id']} ({', '.join(event['changes'])}) was never taken by the app")
+            if self._world.options.queue and event["id"] not in self._world.shop.queued:
+                self.complain("I8", f"{event['id']} ({', '.join(event['changes'])}) never came by the queue")
 
     def _consumer(self, payments: list[dict[str, Any]]) -> None:
         """The ten lines that are to be enough: newer versions count, whatever the order and however often."""
@@ -198,7 +200,10 @@ class Judges:
         for payment, count in self._world.calls_of.items():
             if count > CALLS_MAX:
                 self.complain("I15", f"{payment}: {count} calls to its channels")
-        often: dict[str, int] = {}
+        often = dict(self._world.broker.stored)
+        if often and max(often.values()) > AGAIN_MAX:
+            self.complain("I15", f"a message came to the broker {max(often.values())} times")
+        often = {}
         for told in self._world.shop.told:
             often[told.event.id] = often.get(told.event.id, 0) + 1
         for event, count in often.items():

@@ -20,6 +20,7 @@ CHANNEL_FAULTS: Final = tuple(name for name in MENU if not name.startswith("bill
 HIDING: Final = frozenset({"notify_none", "notify_wrong_amount", "notify_xml"})  # all tries of a notification
 SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
 ROADS: Final = ("call", "notify", "api", "hook")
+QUEUE_ROAD: Final = "queue"  # where there is a broker
 ROAD_FAULTS: Final = ("refused", "lost", "lost after", "slow", "twice")
 RATES: Final = (0.03, 0.1, 0.2, 0.3)
 
@@ -30,9 +31,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     that a process is stopped for a while (SIGSTOP) at a point. ``unknown``: of a commit whose outcome is not told.
     ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
     to take a webhook; ``shut``: times that it is shut. ``rotations``: times that a vendor has a new certificate.
-    ``late``, ``unclosable``: the app's policies. ``patience_s``: how long peace lasts at least. ``meddlers``: share of
-    orders that somebody else meddles with at the same time. ``real``: RSA, and a file for a database, instead of quick
-    stand-ins."""
+    ``queue``: the app hears by a queue too, and its consumers die as often as it fails to take a webhook; ``broken``:
+    times that the broker is down. ``late``, ``unclosable``: the app's policies. ``patience_s``: how long peace lasts at
+    least. ``meddlers``: share of orders that somebody else meddles with at the same time. ``real``: RSA, and a file for
+    a database, instead of quick stand-ins."""
 
     orders: tuple[int, ...] = tuple(range(ORDERS))
     processes: int = 2
@@ -51,6 +53,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     patience_s: float = 0.0
     meddlers: float = 0.0
     rotations: int = 0
+    queue: bool = False
+    broken: int = 0
     real: bool = False
 
 
@@ -74,12 +78,15 @@ def draw(seed: int) -> Options:
     if later.random() < 0.15:
         faults = {**faults, PERSONS: later.choice((0.3, 1.0))}
     rotations = later.choice((1, 2, 4)) if later.random() < 0.15 else 0
+    queue = later.random() < 0.25
+    queue_roads = {f"{QUEUE_ROAD} {fault}": later.choice(RATES) for fault in ROAD_FAULTS if later.random() < 0.4}
+    broken = later.choice((0, 1, 3))
     if "pay_after_close" in faults:  # a channel that takes money for what it closed, and hides it: only a bill tells
         faults = {name: rate for name, rate in faults.items() if name not in HIDING}
     return Options(
         processes=dice.choice((1, 2, 2, 2)),
         faults=faults,
-        roads=some(roads, dice.choice((0.0, 0.15, 0.3, 0.5))),
+        roads={**some(roads, dice.choice((0.0, 0.15, 0.3, 0.5))), **(queue_roads if queue else {})},
         crash=dice.choice((0.0, 0.002, 0.005, 0.02)),
         stop=dice.choice((0.0, 0.0, 0.002)),
         unknown=dice.choice((0.0, 0.0, 0.02, 0.1)),
@@ -93,6 +100,8 @@ def draw(seed: int) -> Options:
         real=dice.random() < 0.05,
         meddlers=dice.choice((0.0, 0.0, 0.3, 0.8)),
         rotations=rotations,
+        queue=queue,
+        broken=broken if queue else 0,
     )
 
 

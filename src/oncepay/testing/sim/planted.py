@@ -15,6 +15,8 @@ import msgspec
 
 from oncepay.domain import commands, desk, ids, plan, settle
 from oncepay.domain.change import Change, StepKind
+from oncepay.ports import Outcome as Delivery
+from oncepay.publishers import links
 from oncepay.store.sqlite import SqliteLedger
 from oncepay.store.sqlite_group import GroupWriter
 from oncepay.testing.sim.ground import ground
@@ -143,6 +145,15 @@ def _switch_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _delivered_unconfirmed() -> Iterator[None]:
+    def as_if_confirmed(why: str) -> Delivery:
+        return Delivery(delivered=True, why=why)
+
+    with instead(links.down, as_if_confirmed):
+        yield
+
+
 PLANTED: Final = (
     Planted("money that comes late is dropped", frozenset({"I3"}), _late_money_dropped),
     Planted("channels are never asked", frozenset({"I2", "I3", "I15"}), _never_asked),
@@ -151,4 +162,5 @@ PLANTED: Final = (
     Planted("a refund is tried again beside one in doubt", frozenset({"I3", "I4"}), _refund_tried_beside_one_in_doubt),
     Planted("a switch does not wait for the old attempt's end", frozenset({"I1"}), _switch_at_once),
     Planted("the same order again is another payment", frozenset({"I10"}), _order_is_no_key),
+    Planted("a message counts as delivered without its confirm", frozenset({"I8"}), _delivered_unconfirmed),
 )

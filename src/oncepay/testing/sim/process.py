@@ -26,6 +26,7 @@ from oncepay.engine import workers
 from oncepay.engine.core import Engine
 from oncepay.ports import Ledger
 from oncepay.store.sqlite import SqliteLedger, open_sqlite
+from oncepay.testing.sim.broker import QueuePublisher
 from oncepay.testing.sim.loop import Life
 from oncepay.testing.sim.patching import attribute
 from oncepay.testing.sim.roads import Waiting, Wire, publisher
@@ -209,7 +210,7 @@ class Process:
             dice=self._dice,
             ledger=cast("Ledger", SimLedger(self.world, self.life, self._ledger)),
             transport=Wire(self.world, self.life),
-            publisher=publisher(self.world, self.life),
+            publisher=QueuePublisher(self.world, self.life, publisher(self.world, self.life)),
             channels=self.world.ground.channels,
         )
 

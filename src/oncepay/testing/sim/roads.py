@@ -1,9 +1,10 @@
-"""The network: four roads, each with delays and faults of its own.
+"""The network: five roads, each with delays and faults of its own.
 
     call     centre -> channel     the engine's transport; the sandbox answers at once and entirely
     notify   channel -> centre     the sandbox's notifications
     api      app -> centre         what business apps ask
     hook     centre -> app         webhooks
+    queue    centre -> broker      messages and their confirms (``broker.py``)
 
 A message that is on its way belongs to nobody: the death of its sender does not call it back.
 """
@@ -24,6 +25,7 @@ from oncepay.publishers import roads as publishers
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.sandbox import server
 from oncepay.testing.sim.loop import Life
+from oncepay.testing.sim.options import QUEUE_ROAD, ROADS
 
 if TYPE_CHECKING:
     from oncepay.testing.sim.process import Process
@@ -45,11 +47,11 @@ class Lost(Exception):
 
 
 class Roads:
-    """All four. Faults are drawn for each message from a stream of its road."""
+    """All five. Faults are drawn for each message from a stream of its road."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._dice = {road: Random(f"{world.seed}:road:{road}") for road in ("call", "notify", "api", "hook")}
+        self._dice = {road: Random(f"{world.seed}:road:{road}") for road in (*ROADS, QUEUE_ROAD)}
         self._rates: dict[str, list[tuple[str, float]]] = {road: [] for road in self._dice}
         for name, rate in world.options.roads.items():
             road, _, fault = name.partition(" ")

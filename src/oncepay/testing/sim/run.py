@@ -35,6 +35,9 @@ SOMETIMES: Final = (
     "a payment was paid and no notification ever came", "money after the deadline was accepted",
     "a person sent a refund elsewhere", "a vendor had a new certificate",
     "a process learned a new key of a vendor",
+    "a message came to the broker twice", "a confirm did not come", "the broker was down",
+    "a consumer died before it had taken a message in", "a consumer died before it had acknowledged",
+    "a process died before the message", "a process died on the way of the message", "a process died after the message",
     "a refund of surplus: done", "a refund of app: done", "a refund of app: failed",
     "an event told: reopened", "an event told: closing", "an event told: surplus.refunded",
     "an event was delivered twice", "an event was overtaken by a newer one",
@@ -286,7 +289,7 @@ def _smaller(found: Outcome) -> Iterator[Options]:
     yield from (but(crash_at=tuple(n for n in given.crash_at if n != at)) for at in given.crash_at)
     for name, calm in (
         ("faults", {}), ("roads", {}), ("stop", 0.0), ("unknown", 0.0), ("away", 0), ("skew_s", 0.0), ("shop", 0.0),
-        ("shut", 0), ("rotations", 0), ("patience_s", 0.0), ("processes", 1),
+        ("shut", 0), ("rotations", 0), ("broken", 0), ("queue", False), ("patience_s", 0.0), ("processes", 1),
     ):  # fmt: skip
         if getattr(given, name) != calm:
             yield but(**{name: calm})

@@ -7,14 +7,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from oncepay.client.around import Around
 from oncepay.client.errors import EventUnreadable, SignatureInvalid, TimeInvalid
 from oncepay.client.guards.dialects import table_statements
-from oncepay.client.guards.inbox import Inbox
+from oncepay.client.guards.inbox import FORGET_DAYS_MIN, Inbox
 from oncepay.client.guards.milestones import Milestone
 from oncepay.client.shapes import Event
 from oncepay.client.webhooks import TOLERANCE_S, verify
@@ -24,6 +24,8 @@ from oncepay.testing.sim.roads import API_ANSWER_S, Asked, Lost
 
 if TYPE_CHECKING:
     from oncepay.testing.sim.world import World
+
+QUEUED_S: Final = FORGET_DAYS_MIN * 86_400  # as the client's consumers have it
 
 
 class Said(NamedTuple):
@@ -61,10 +63,11 @@ class Shop:
     def __init__(self, world: World) -> None:
         self._world = world
         self._dice = Random(f"{world.seed}:shop")
-        self.app = app_id(world.options.late, world.options.unclosable)
+        self.app = app_id(world.options.late, world.options.unclosable, queue=world.options.queue)
         self.shut = False
         self.log: list[Call] = []
         self.told: list[Told] = []
+        self.queued: set[str] = set()  # ids of what came by the queue and was taken in
         self.orders: dict[str, int] = {}  # what each costs, minor units
         self._link = sqlite3.connect(":memory:", isolation_level=None)
         for statement in table_statements("sqlite"):
@@ -127,6 +130,20 @@ class Shop:
         changes = ",".join(event.changes)
         world.note("shop", f"hears {event.payment.order_no} version {event.version} ({changes}) -> {status}")
         return status
+
+    def take(self, headers: dict[str, str], body: bytes) -> None:
+        """What a consumer found in the queue, however long it lay there."""
+        world = self._world
+        try:
+            secret = world.ground.apps[self.app].queue
+            event = verify(secret, headers, body, self._now_ms() / 1000, tolerance_s=QUEUED_S)
+        except (SignatureInvalid, TimeInvalid, EventUnreadable) as error:
+            world.judges.complain("I5", f"a message that the shop cannot believe: {error}")
+            return
+        world.judges.saw("the queue", msgspec.json.decode(body)["data"])
+        self.inbox.take(event)
+        self.queued.add(event.id)
+        world.note("shop", f"takes {event.payment.order_no} version {event.version} from the queue")
 
     # -- what it asks --------------------------------------------------------------------------------------------
 

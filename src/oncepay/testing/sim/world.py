@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from oncepay.domain.change import Change
+from oncepay.testing.sim.broker import Broker
 from oncepay.testing.sim.disk import disk
 from oncepay.testing.sim.ground import SQL, ground, new_sandbox, spare_keys
 from oncepay.testing.sim.judges import Complaint, Judges
@@ -104,6 +105,7 @@ class World:
         self.sandbox.faults.replace(rates_of(self.options))
         self.roads = Roads(self)
         self.shop = Shop(self)
+        self.broker = Broker(self)
         for n in range(self.options.processes):
             self._begin(f"p{n + 1}")
         self._plan_trouble()
@@ -131,6 +133,11 @@ class World:
             at_s, for_s = dice.random() * STORM_S, dice.random() * 1800
             self.loop.call_later(at_s, self._shut, "shuts", context=self.context)
             self.loop.call_later(at_s + for_s, self._shut, "opens", context=self.context)
+        dice = Random(f"{self.seed}:broken")
+        for _ in range(self.options.broken):
+            at_s, for_s = dice.random() * STORM_S, dice.choice((5.0, 120.0, 1_800.0)) * dice.random()
+            self.loop.call_later(at_s, self.broker.goes, "is down", context=self.context)
+            self.loop.call_later(at_s + for_s, self.broker.goes, "is up", context=self.context)
         dice = Random(f"{self.seed}:rotations")
         for _ in range(self.options.rotations):
             vendor = dice.choice(sorted(self.sandbox.vendors))
@@ -169,6 +176,8 @@ class World:
         if self.options.faults.get("refund_closed") == 1.0:  # refusals go on: else no refund ever fails
             self.sandbox.faults.replace({"once": [{"fault": "refund_closed", "times": REFUSALS}]})
         self.roads.clear()
+        if self.options.queue:
+            self.broker.goes("is up")
         for process in self._processes:
             process.clock.skew_ms = 0
         began_s, wrong = self.loop.time(), []
