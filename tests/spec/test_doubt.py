@@ -11,7 +11,7 @@ import pytest
 
 from oncepay.domain import errors
 from oncepay.domain.attempt import Attempt, Call, Road
-from oncepay.domain.change import Begin, Hear
+from oncepay.domain.change import Begin, Change, Hear
 from oncepay.domain.decide import decide
 from oncepay.domain.ids import payment_id
 from oncepay.domain.payment import PaymentStatus
@@ -89,6 +89,32 @@ async def test_a_message_that_can_never_be_taken_in_stops_nothing_else(
     assert town.shop.told("D-1c") == ["paid"], "the channel was asked"
     assert await town.cases() == ["poisoned"]
     assert len(await town.engine.ledger.unapplied([shown.payment.id])) == 1, "and it is still kept"
+
+
+@pytest.mark.parametrize("road", ["asked", "kept"])
+async def test_a_payment_that_another_process_holds_waits_for_that_one_and_is_no_case(
+    town: Town, monkeypatch: pytest.MonkeyPatch, road: str
+) -> None:
+    """A process that was stopped in the middle of a commit holds its rows for as long."""
+    commit = town.engine.ledger.commit
+
+    async def held(change: Change) -> bool:
+        raise errors.Busy("another process holds this payment", payment=change.payment.id)
+
+    shown = await town.pay("D-1d")
+    broken = [True] if road == "kept" else []  # a fault of ours, so that the message is kept
+    raise_on_hear(monkeypatch, broken)
+    if road == "asked":
+        town.sandbox.faults.replace({"on": {"notify_none": True}})
+    await town.payer_pays(shown)
+    before = await town.cases()
+    broken.clear()
+    monkeypatch.setattr(town.engine.ledger, "commit", held)
+    await town.passes(2 * HOUR_S if road == "kept" else 20 * 60)
+    assert await town.cases() == before
+    monkeypatch.setattr(town.engine.ledger, "commit", commit)
+    await town.passes(60)
+    assert town.shop.told("D-1d") == ["paid"], "a lease later, not in an hour"
 
 
 async def test_money_that_fits_no_payment_is_a_case_and_never_dropped(town: Town) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from oncepay.domain.errors import OncepayError, Unavailable
+from oncepay.domain.errors import Busy, OncepayError, Unavailable
 from oncepay.domain.payment import Payment
 from oncepay.engine.core import Engine, log, month_of
 from oncepay.engine.deliver import Deliverer
@@ -51,7 +51,7 @@ async def _bring_on(engine: Engine, due: Due, kept: list[UnappliedRow]) -> None:
         payment, poison = await _take_kept(engine, payment, kept)
         try:
             payment = await run_due(engine, payment, budget_ms=engine.settings.lease_ms // 3)
-        except Unavailable:
+        except (Unavailable, Busy):  # of the store, and of now: its lease ends, and it comes again
             raise
         except Exception as error:
             POISONED.inc()
@@ -72,7 +72,7 @@ async def _take_kept(engine: Engine, payment: Payment, kept: list[UnappliedRow])
     for row in kept:
         try:
             payment = await take_in_kept(engine, payment, [row])
-        except Unavailable:
+        except (Unavailable, Busy):
             raise
         except Exception as error:
             POISONED.inc()
