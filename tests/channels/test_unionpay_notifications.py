@@ -283,3 +283,9 @@ def test_another_accounts_notification_is_wrong(attempt: Attempt) -> None:
     other = msgspec.structs.replace(ACCOUNT, id="up-2", identity={"merId": "777290058110097"})
     found: Any = noticed(notice(attempt), to=other)
     assert found.evidence[0].wrong == f"merId is '{MER_ID}', not '777290058110097'"
+
+
+def test_no_header_makes_a_forged_message_believed() -> None:
+    told = {"host": "localhost", "x-forwarded-for": "127.0.0.1", "user-agent": "Mozilla/4.0"}
+    forged = urlencode({**PAYMENT, "signature": "AAAA"}).encode()
+    assert isinstance(CHANNEL.read_notification(told, forged, ACCOUNT, now_ms=NOW_MS), Refused)

@@ -103,6 +103,12 @@ def test_clocks_may_differ_by_less_than_five_minutes(at_ms: int) -> None:
     assert (found.fact, found.said_ms) == (Fact.MOVED, at_ms)
 
 
+@pytest.mark.parametrize("at_ms", [NOW_MS - 300_000, NOW_MS + 300_000])
+def test_what_was_signed_five_minutes_ago_is_silent(at_ms: int) -> None:
+    """Validly signed all the same: a message that somebody kept, and sends again."""
+    assert evidence(Call.QUERY, answered(200, GOOD, at_ms=at_ms)).fact is Fact.SILENT
+
+
 def test_a_missing_signature_type_is_the_usual_one() -> None:
     assert evidence(Call.QUERY, doubted(answered(200, GOOD), drop=("wechatpay-signature-type",))).fact is Fact.MOVED
 

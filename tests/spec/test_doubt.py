@@ -25,12 +25,12 @@ from tests.spec.test_stories import paid
 HOUR_S = 3_600
 
 
-async def order_at_the_channel(town: Town, number: str, minor: int = 8800) -> None:
-    """Somebody with our keys makes an order that this centre's database knows nothing of."""
+async def order_at_the_channel(town: Town, number: str, minor: int = 8800, *, by: str = "wx") -> str:
+    """Somebody with our keys makes an order that this centre's database knows nothing of; its code."""
     channel = town.engine.channels["wechat"]
-    account = town.engine.directory.account("wx")
+    account = town.engine.directory.account(by)
     attempt = Attempt(
-        no=number, channel="wechat", account="wx", method="native", minor=minor, currency="CNY",
+        no=number, channel="wechat", account=by, method="native", minor=minor, currency="CNY",
         created_ms=town.now_ms, expires_ms=town.now_ms + 600_000, calls=1,
     )  # fmt: skip
     draft = Draft(
@@ -42,6 +42,26 @@ async def order_at_the_channel(town: Town, number: str, minor: int = 8800) -> No
     answer = await town.engine.transport.send(request, 5.0)
     assert isinstance(answer, Answered)
     assert answer.status == 200, answer.body
+    return str(msgspec.json.decode(answer.body)["code_url"])
+
+
+async def test_another_account_of_ours_does_not_vouch_for_a_payment(town: Town) -> None:
+    """A merchant who is served here too makes an order under our attempt's number and pays it to himself: what comes is
+    validly signed for him, at his address. It is believed by the keys of the attempt's own account, or not at all."""
+    shown = await town.pay("D-0")
+    other = town.sandbox.add_merchant()
+    await admin.add_account(
+        town.engine, "wx2", "wechat",
+        identity={"mchid": other["mchid"], "appid": other["appid"]},
+        settings={"merchant_serial_no": other["merchant_serial_no"], "public_key_id": other["public_key_id"],
+                  "public_key_pem": other["public_key_pem"], "base_urls": [other["base_url"]]},
+        secrets={"merchant_private_key_pem": other["merchant_private_key_pem"], "apiv3_key": other["apiv3_key"]},
+    )  # fmt: skip
+    code = await order_at_the_channel(town, f"{shown.payment.id}00", by="wx2")
+    town.sandbox.pay_for({"code_url": code, "channel": "wechat"})
+    await town.passes(60)  # the first time the vendor's certificate has to be fetched; then it comes again
+    assert (await town.now(shown.payment)).status is PaymentStatus.OPEN
+    assert await town.cases() == [], "a stranger's message is refused, and calls nobody"
 
 
 def raise_on_hear(monkeypatch: pytest.MonkeyPatch, on: list[bool]) -> None:

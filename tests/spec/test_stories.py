@@ -12,6 +12,7 @@ from oncepay.domain import errors
 from oncepay.domain.attempt import Status
 from oncepay.domain.payment import PaymentStatus, RefundStatus
 from oncepay.engine import admin, close, pay
+from oncepay.ports import Answer, Request
 from tests.spec.centre import Town
 
 DAY_S = 86_400
@@ -277,10 +278,25 @@ async def test_every_story_ends_right_without_any_notification(town: Town) -> No
     assert town.kept_in_books(shown.payment) == 0
 
 
-async def test_a_fresh_answer_is_asked_for_at_once_but_not_all_the_time(town: Town) -> None:
+async def test_a_fresh_answer_is_asked_for_at_once_but_not_all_the_time(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
     town.faults(notify_none=1.0)
     shown = await paid(town, "A-21")
+    asked, send = [], town.engine.transport.send
+
+    async def counted(request: Request, deadline_s: float) -> Answer:
+        asked.append(request)
+        return await send(request, deadline_s)
+
+    monkeypatch.setattr(town.engine.transport, "send", counted)
     assert (await town.asks(shown.payment)).status is PaymentStatus.PAID
+    for _ in range(3):
+        await town.asks(shown.payment)
+    assert len(asked) == 1, "an app that asks in a loop asks us, not the channel"
+    town.sandbox.advance(2)
+    await town.asks(shown.payment)
+    assert len(asked) == 2
 
 
 async def test_reopened_and_amended_it_is_paid_at_the_new_amount(town: Town) -> None:
@@ -311,21 +327,3 @@ async def test_a_channel_that_is_silent_for_days_gets_a_case_and_few_calls(town:
     town.faults()
     await town.passes(3 * DAY_S)
     assert (await town.now(shown.payment)).status is PaymentStatus.CLOSED
-
-
-async def test_another_attempt_account_does_not_vouch(town: Town) -> None:
-    """A notification is believed by the keys of the attempt's own account only."""
-    from oncepay.engine.intake import notification
-
-    shown = await town.pay("A-24")
-    other = town.sandbox.add_merchant()
-    await admin.add_account(
-        town.engine, "wx2", "wechat",
-        identity={"mchid": other["mchid"], "appid": other["appid"]},
-        settings={"merchant_serial_no": other["merchant_serial_no"], "public_key_id": other["public_key_id"],
-                  "public_key_pem": other["public_key_pem"], "base_urls": [other["base_url"]]},
-        secrets={"merchant_private_key_pem": other["merchant_private_key_pem"], "apiv3_key": other["apiv3_key"]},
-    )  # fmt: skip
-    answer = await notification(town.engine, "wechat", "wx2", {}, b"{}")
-    assert answer.status >= 400
-    assert (await town.now(shown.payment)).status is PaymentStatus.OPEN

@@ -101,6 +101,8 @@ async def test_doctor_hears_what_is_and_what_should_be(postgres_database: str) -
 
 
 async def test_no_session_of_ours_is_without_limits(ledger: PostgresLedger) -> None:
+    limits = ("lock_timeout", "idle_in_transaction_session_timeout", "statement_timeout")
+    assert [SESSION[name] for name in limits] == ["1s", "2s", "5s"], "as the store's rules have them"
     async with ledger._links.lend() as link:
         for name, value in SESSION.items():
             assert await link.fetchval("SELECT current_setting($1)", name) == value

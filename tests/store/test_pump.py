@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -16,6 +16,7 @@ from oncepay.store.pump import BUSY, LOST, WON, Loader, Outcome, Pump
 from tests.store.make import created, moved
 
 Answer = Callable[[Change], Outcome]
+T = TypeVar("T")
 
 
 class Backend:
@@ -59,6 +60,15 @@ def a_mark(payment_id: str = "P", version: int = 1, **fields: Any) -> DeliveryMa
 def submit(pump: Pump, *changes: Change) -> list[asyncio.Task[bool]]:
     """All at the same moment."""
     return [asyncio.ensure_future(pump.submit(change)) for change in changes]
+
+
+async def at_once(what: Awaitable[T], turns: int = 50) -> T:
+    """What needs no time is there after a few turns of the loop; whoever waits for a clock is not."""
+    task = asyncio.ensure_future(what)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert task.done(), "it waits"
+    return await task
 
 
 async def behind_a_group(pump: Pump, backend: Backend) -> asyncio.Task[bool]:
@@ -145,7 +155,7 @@ class TestSpacing:
     async def test_alone_and_idle_it_goes_at_once(self) -> None:
         backend = Backend()
         pump = Pump(backend, spacing_s=3_600)
-        assert await pump.submit(created("A"))
+        assert await at_once(pump.submit(created("A")))
 
     async def test_the_next_waits_for_company(self) -> None:
         backend = Backend()
@@ -168,7 +178,7 @@ class TestSpacing:
         for _ in range(5):
             await asyncio.sleep(0)
         assert len(backend.groups) == 1
-        await asyncio.gather(*waits, *submit(pump, created("B-3")))
+        await at_once(asyncio.gather(*waits, *submit(pump, created("B-3"))))
         assert backend.names() == [["A"], ["B-1", "B-2", "B-3"]]
 
 
@@ -180,7 +190,8 @@ class TestBusyRows:
         assert backend.names() == [["free", "held"], ["held"], ["held"]]
 
     async def test_are_given_up_after_a_few_times(self) -> None:
-        backend = Backend(lambda _: BUSY)
+        tries = iter([BUSY] * 10)
+        backend = Backend(lambda _: next(tries))
         pump = Pump(backend, busy_waits_s=(0.001, 0.001))
         with pytest.raises(Busy):
             await pump.submit(created("held"))
@@ -192,7 +203,7 @@ class TestBusyRows:
         pump = Pump(backend, busy_waits_s=(3_600,))
         (held,) = submit(pump, created("held"))
         await asyncio.sleep(0)
-        assert await pump.submit(created("free"))
+        assert await at_once(pump.submit(created("free")))
         held.cancel()
 
 
@@ -203,7 +214,7 @@ class TestBackPressure:
         waits = submit(pump, *(created(f"A-{i}") for i in range(3)))
         await backend.began.wait()
         with pytest.raises(Overloaded):
-            await pump.submit(created("B"))
+            await at_once(pump.submit(created("B")))
         backend.gate.set()
         assert await asyncio.gather(*waits) == [True] * 3
         assert await pump.submit(created("B")), "there is room again"
@@ -221,9 +232,9 @@ class TestThePumpOutlivesItsCallers:
         waits[0].cancel()
         await asyncio.sleep(0)
         backend.gate.set()
-        assert await waits[1]
+        assert await at_once(waits[1])
         assert backend.names() == [["first"], ["A", "B"]]
-        assert await pump.submit(created("C"))
+        assert await at_once(pump.submit(created("C")))
         assert pump.waiting == 0
 
     async def test_a_raised_error_is_everybodys_and_the_next_group_goes_on(self) -> None:
@@ -244,10 +255,12 @@ class TestThePumpOutlivesItsCallers:
         assert [type(outcome) for outcome in outcomes] == [CommitUnknown] * 2
 
     async def test_who_comes_in_the_step_in_which_the_queue_was_seen_empty_is_served(self) -> None:
-        """Submitting from the very callbacks of the last group: "no pump is running" must be true or not be said."""
-        pump = Pump(Backend())
-        for i in range(200):
-            assert await asyncio.wait_for(pump.submit(created(f"A-{i}")), 5)
+        """Submitting from the very callbacks of the last group, with no task in between, which would come too late."""
+
+        async def one_after_the_other(pump: Pump) -> list[bool]:
+            return [await pump.submit(created(f"A-{i}")) for i in range(20)]
+
+        assert await at_once(one_after_the_other(Pump(Backend())), turns=200) == [True] * 20
 
     async def test_nobody_hangs_when_the_pump_is_taken_down(self) -> None:
         """A loop that ends cancels all tasks, the pump's too."""
@@ -259,7 +272,7 @@ class TestThePumpOutlivesItsCallers:
         await asyncio.sleep(0)
         (task,) = [t for t in asyncio.all_tasks() if t.get_name() == "oncepay-pump"]
         task.cancel()
-        outcomes = await asyncio.wait_for(asyncio.gather(written, *waiting, return_exceptions=True), 5)
+        outcomes = await at_once(asyncio.gather(written, *waiting, return_exceptions=True))
         assert [type(outcome) for outcome in outcomes] == [CommitUnknown, Unavailable, Unavailable]
         backend.gate.set()
         assert await pump.submit(created("D")), "and a new pump serves who comes then"

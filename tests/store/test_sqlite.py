@@ -227,7 +227,7 @@ class TestCommits:
         commit = ledger._writer._commit
 
         def slow_disk() -> None:
-            let_go.wait(10)
+            let_go.wait(3)
             commit()
 
         ledger._writer._commit = slow_disk  # type: ignore[method-assign]

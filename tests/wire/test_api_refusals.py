@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from oncepay.engine.vault import VaultRefused
 from oncepay.http.exchange import BODY_MAX
 from oncepay.http.notify import NOTIFY_MAX
 from tests.wire.api import NATIVE, TEA, Api, open_api
@@ -251,12 +252,14 @@ async def test_paths_and_methods_that_are_not_there(api: Api) -> None:
     assert (said.status, said.headers["allow"]) == (405, "POST")
 
 
-async def test_a_fault_of_ours_says_nothing_of_the_inside(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [RuntimeError, VaultRefused], ids=["any", "with a code of its own"])
+async def test_a_fault_of_ours_says_nothing_of_the_inside(
+    api: Api, monkeypatch: pytest.MonkeyPatch, fault: type[Exception]
+) -> None:
     """And the next request works."""
 
     async def broken(*_args: object, **_more: object) -> None:
-        message = "SELECT secret FROM app"
-        raise RuntimeError(message)
+        raise fault("SELECT secret FROM app")
 
     with monkeypatch.context() as patched:
         patched.setattr(api.engine.ledger, "payments", broken)

@@ -115,7 +115,7 @@ class PostgresLedger(Lists, Directory):
     async def claim_due(self, now_ms: int, lease_until_ms: int, limit: int) -> list[Due]:
         """From the floor of the last batch; and from zero when that comes back short, and once a minute."""
         limit = min(limit, CLAIM_MAX)
-        if now_ms >= self._from_zero_ms or self._floor_ms > now_ms:
+        if now_ms >= self._from_zero_ms:
             self._floor_ms, self._from_zero_ms = 0, now_ms + FROM_ZERO_MS
         lent = await self._claim(now_ms, lease_until_ms, limit)
         if len(lent) < limit and self._floor_ms:
