@@ -18,6 +18,10 @@ RECORDED = {  # a seed that shows it soon, so that a test need not look for one
     "a switch does not wait for the old attempt's end": 13,
     "the same order again is another payment": 0,
     "a message counts as delivered without its confirm": 4,
+    "what is in doubt counts as failed when its time is over": 1,
+    "each refund is held against what was paid, not against what is left": 0,
+    "an event tells of the payment as it was before": 0,
+    "an event that the shop refused counts as delivered": 0,
 }
 
 

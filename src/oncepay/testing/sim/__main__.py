@@ -3,7 +3,7 @@
 python -m oncepay.testing.sim --seeds 0:500
 python -m oncepay.testing.sim --replay 17 [--options JSON] [--trace]
 python -m oncepay.testing.sim --sweep [--pairs 200]
-python -m oncepay.testing.sim --planted
+python -m oncepay.testing.sim --planted ["money that comes late is dropped"]
 """
 
 from __future__ import annotations
@@ -78,15 +78,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trace", action="store_true", help="with --replay: every line")
     parser.add_argument("--sweep", action="store_true", help="a death at every point of every story")
     parser.add_argument("--pairs", type=int, default=0, help="with --sweep: so many pairs of deaths, too")
-    parser.add_argument("--planted", action="store_true", help="bugs that the judges must find")
+    parser.add_argument("--planted", nargs="*", metavar="BUG", help="bugs that the judges must find: which (all)")
     asked = parser.parse_args(arguments)
     if asked.replay is not None:
         options = msgspec.json.decode(asked.options, type=Options) if asked.options else None
         return replay(asked.replay, options, trace=asked.trace)
     if asked.sweep:
         return sweep.main(asked.pairs, _say)
-    if asked.planted:
-        return planted.main(_say)
+    if asked.planted is not None:
+        known = [bug.name for bug in planted.PLANTED]
+        unknown = [name for name in asked.planted if name not in known]
+        if unknown:
+            parser.error(f"there is no {unknown[0]!r}, only: {'; '.join(known)}")
+        return planted.main(_say, asked.planted)
     first, _, last = asked.seeds.partition(":")
     return worlds(int(first), int(last), asked.jobs, every_goal=not asked.any_goals)
 

@@ -57,6 +57,10 @@ class Judges:
         """How many were seen."""
         return len(self._ids)
 
+    def orders(self) -> dict[str, str]:
+        """The payment of each order, as it was shown."""
+        return dict(self._ids)
+
     # -- continuously --------------------------------------------------------------------------------------------
 
     def floor(self, path: str) -> int:

@@ -21,10 +21,10 @@ import msgspec
 from oncepay.testing.sim.ground import ground
 from oncepay.testing.sim.options import Options, draw
 from oncepay.testing.sim.payers import SCRIPTS
+from oncepay.testing.sim.telling import PROMISES, clock, money, told
 from oncepay.testing.sim.world import World
 
 CHUNK: Final = 25
-STORY_LINES: Final = 50
 SHRINK_RUNS: Final = 120
 PAYMENT: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -117,17 +117,22 @@ def outcome(world: World, complaints: list[Any]) -> Outcome:
 
 
 def story(world: World, complaints: list[Any]) -> list[str]:
-    """The last lines of the trace that have to do with what went wrong."""
+    """What has to do with what went wrong, for people: how it began, and how it ended."""
     words = [word.strip(":,.'\"") for c in complaints for word in c.text.split()]
     about = {found[0] for word in words if (found := PAYMENT.search(word))}
     about |= {word for word in words if word.startswith("order-")}
+    orders = {payment.removeprefix("pay_"): order for order, payment in world.judges.orders().items()}
+    about |= {order for id_, order in orders.items() if id_ in about}
+    about |= {id_ for id_, order in orders.items() if order in about}
     loud = ("DIES", "is up", "is stopped", "is away", "answers again", "peace", "shuts", "opens")
+    until_s = max(c.at_s for c in complaints)
     lines = [
-        f"{at_s:12.3f} s  {who:8} {what}"
+        (at_s, who, what)
         for at_s, who, what in world.trace
-        if not about or any(word in what for word in (*about, *loud))
+        if at_s <= until_s and (not about or any(word in what for word in (*about, *loud)))
     ]
-    return lines[-STORY_LINES:]
+    first = next((n for n, line in enumerate(lines) if any(word in line[2] for word in about)), 0)
+    return told(lines[first:], {id_: order for id_, order in orders.items() if id_ in about})
 
 
 def run_many(seeds: Iterable[int], jobs: int = 1) -> Iterator[Outcome]:
@@ -225,7 +230,8 @@ def report(found: Outcome) -> Iterator[str]:
     """What a failure prints: all that is needed to see it again."""
     given = msgspec.json.encode(found.options).decode()
     yield f"seed {found.seed} is not as promised"
-    yield from (f"  {promise} at {at_s:.1f} s: {text}" for promise, text, at_s in found.complaints)
+    for promise, text, at_s in found.complaints:
+        yield f"  {PROMISES.get(promise, promise)} ({promise}), {clock(at_s)}: {money(text)}"
     yield f"  commit {commit()}, lock {lock_hash()}, Python {platform.python_version()}"
     yield f"  options {given}"
     yield "  the story:"
