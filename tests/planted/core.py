@@ -1,0 +1,345 @@
+"""Rules of the core and of the loop around it that show in one message or one step, and need no world to be seen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oncepay.domain import commands, decide, fingerprint, hear, ids, plan, settle
+from oncepay.domain.attempt import OVER, SUCCEEDED, TRANSITIONS, Fact
+from oncepay.engine import core, deliver, intake, step, workers
+from oncepay.publishers import schedule
+from oncepay.testing.edits import edit, entry, put
+from tests.planted.bug import ASSERTED, Bug
+from tests.planted.store import BACK, DOUBT, ENDS, HEARS, LOST, TWICE
+
+FACTS: Final = "tests/spec/test_domain_facts.py::test_"
+UNPLACED: Final = "tests/spec/test_domain_unknown.py::test_"
+SWITCHING: Final = "tests/spec/test_domain_switching.py::test_"
+IN_DOUBT: Final = "tests/spec/test_doubt.py::test_"
+INTENTS: Final = "tests/spec/test_intents.py::test_"
+STORIES: Final = "tests/spec/test_stories.py::test_"
+CHANNELS: Final = "tests/spec/test_channels.py::test_"
+PHANTOM: Final = "no phantom"
+ONCE: Final = "one order"
+AGAIN: Final = "nothing is refunded twice"
+ONE: Final = "one at a time"
+
+MESSAGES: Final = (
+    Bug(
+        "A late word that it was closed takes back that it was paid",
+        BACK,
+        f"{FACTS}over_after_success_is_a_case_and_changes_nothing",
+        entry(TRANSITIONS[SUCCEEDED], Fact.OVER, OVER),
+    ),
+    Bug(
+        "That a channel takes back what it said of money calls nobody",
+        DOUBT,
+        "tests/unit/test_domain_learning.py::test_only_over_after_success_is_a_contradiction",
+        put("oncepay.domain.attempt.CONTRADICTIONS", frozenset()),
+    ),
+    Bug(
+        "Of a message that speaks of two numbers only the first is heard",
+        LOST,
+        f"{FACTS}one_message_may_hold_a_payment_and_its_refund",
+        edit(hear.hear, "for evidence in heard.evidence\n    ]", "for evidence in heard.evidence[:1]\n    ]"),
+    ),
+    Bug(
+        "A fault of our account counts as the end of the payer's attempt",
+        PHANTOM,
+        f"{FACTS}faults_of_account_balance_and_moment_are_never_over",
+        edit(hear._said_of_attempt, "if evidence.fault:\n        return Fact.SILENT", "pass"),
+    ),
+    Bug(
+        "A refusal counts although the payer was given the code before",
+        PHANTOM,
+        f"{FACTS}a_refusal_says_nothing_once_a_credential_was_handed_out",
+        edit(hear._said_of_attempt, "(attempt.calls != 1 or attempt.shown_ms)", "attempt.calls != 1"),
+    ),
+    Bug(
+        "Whether a channel's word comes before or after an attempt's end is told by our clock alone",
+        "clocks decide nothing",
+        f"{FACTS}the_channels_signed_time_counts_before_ours",
+        edit(hear._absent_twice, "at_ms = evidence.said_ms or desk.now_ms", "at_ms = desk.now_ms"),
+    ),
+    Bug(
+        "That an order is there after all is forgotten when it is said to be absent again",
+        PHANTOM,
+        f"{FACTS}there_after_all_makes_absent_count_from_anew",
+        edit(hear._countable_in, "if fact is Fact.PENDING and attempt.absent_ms:", "if False:"),
+    ),
+    Bug(
+        "Absent settles while the call that makes the order is still on its way",
+        PHANTOM,
+        f"{FACTS}absent_does_not_settle_while_a_prepay_is_in_flight",
+        edit(
+            hear._absent_settles,
+            "return not (attempt.until_ms > desk.now_ms and attempt.asked is Call.PREPAY)",
+            "return True",
+        ),
+    ),
+    Bug(
+        "What is not known becomes refused by time alone",
+        PHANTOM,
+        f"{FACTS}time_alone_never_settles_what_was_sent",
+        edit(
+            decide._what_time_does,
+            "if never_sent(attempt) and desk.now_ms",
+            "if not attempt.settled and desk.now_ms",
+        ),
+    ),
+    *(
+        Bug(
+            f"What a channel says of the {what} is not compared",
+            PHANTOM,
+            f"{FACTS}moved_with_wrong_content_is_a_case_and_changes_nothing",
+            edit(hear._differing, condition, "if False:"),
+        )
+        for what, condition in (
+            ("amount", "if evidence.minor is not None and evidence.minor != attempt.minor:"),
+            ("currency", "if evidence.currency is not None and evidence.currency != attempt.currency:"),
+            ("account", "if (heard.channel, heard.account) != (attempt.channel, attempt.account):"),
+        )
+    ),
+    Bug(
+        "That money moved is believed where it is not said how much",
+        PHANTOM,
+        f"{FACTS}moved_with_wrong_content_is_a_case_and_changes_nothing",
+        edit(hear._differing, "(evidence.minor is None or evidence.currency is None)", "False"),
+    ),
+    Bug(
+        "What a channel's translator found wrong, the payee or the merchant, is not looked at",
+        PHANTOM,
+        f"{FACTS}moved_with_wrong_content_is_a_case_and_changes_nothing",
+        edit(hear._is_wrong, "wrong = evidence.wrong or _differing(", "wrong = _differing("),
+    ),
+    Bug(
+        "A refund's notification is not compared with what it reverses",
+        AGAIN,
+        f"{FACTS}a_refund_with_wrong_content_is_a_case_and_changes_nothing",
+        edit(hear._differing, "if evidence.of and attempt.of and evidence.of != attempt.of:", "if False:"),
+    ),
+    Bug(
+        "Money of a number that fits nothing is dropped",
+        LOST,
+        f"{UNPLACED}money_that_fits_nothing_is_never_dropped",
+        put("oncepay.domain.adopt.raise_wrong", lambda *_: None),
+    ),
+    Bug(
+        "An attempt whose row was lost is not taken up again",
+        LOST,
+        f"{UNPLACED}an_unknown_suffix_of_a_known_payment_adopts_the_attempt",
+        put("oncepay.domain.hear.adopt_in", lambda *_: None),
+    ),
+    Bug(
+        "A message again is a change again",
+        BACK,
+        f"{FACTS}a_repeat_makes_no_change_at_all",
+        edit(hear._learn, "if fresh or learned.contradiction:", "if True:"),
+    ),
+    Bug(
+        "A query without news is a new version for the app",
+        BACK,
+        f"{FACTS}a_query_without_news_moves_no_version",
+        edit(decide._change, "version=before.version + bool(words)", "version=before.version + 1"),
+    ),
+    Bug(
+        "An event tells of the payment as it was before the change",
+        BACK,
+        f"{IN_DOUBT}what_the_shop_hears_is_the_whole_snapshot",
+        edit(decide._change, "snapshot=snapshot(desk.payment)", "snapshot=snapshot(before)"),
+        fails=(*ASSERTED, "TypeError"),
+    ),
+    Bug(
+        "That a code was handed out is not committed with it",
+        PHANTOM,
+        f"{FACTS}a_credential_is_shown_by_the_change_that_holds_it",
+        edit(hear._take_credential, "shown_ms=attempt.shown_ms or desk.now_ms", "shown_ms=attempt.shown_ms"),
+    ),
+    Bug(
+        "A page is given to the payer before it is committed that it was",
+        PHANTOM,
+        f"{SWITCHING}a_page_that_nobody_was_given_is_not_sent_by_anybody",
+        edit(plan._for_attempt, "if now_ms < end and capabilities.by_call(a.method):", "if now_ms < end:"),
+    ),
+)
+
+MONEY: Final = (
+    Bug(
+        "A refund is held against what was paid, not against what is still kept",
+        AGAIN,
+        f"{STORIES}partial_refunds_up_to_the_ceiling_and_one_too_many",
+        edit(commands.ask_refund, "if asked.minor > payment.kept:", "if asked.minor > payment.minor:"),
+    ),
+    Bug(
+        "A refund's number is drawn, and is another one when its row was lost",
+        AGAIN,
+        f"{UNPLACED}a_refund_whose_row_was_lost_is_known_by_its_number_and_not_sent_again",
+        edit(
+            ids.out_number,
+            "hashed(5, refund_no, str(try_))",
+            "hashed(5, refund_no, __import__('secrets').token_hex(8))",
+        ),
+    ),
+    Bug(
+        "Money back that somebody sent without us is not recorded",
+        TWICE,
+        f"{SWITCHING}the_channel_says_how_much_went_back_in_all",
+        put("oncepay.domain.hear.returned", lambda *_: None),
+    ),
+    Bug(
+        "More refunds are asked of a channel than it takes for one payment",
+        AGAIN,
+        "tests/spec/test_domain_cases_refunds.py::test_a_retry_keeps_to_the_channels_pace_count_and_window",
+        edit(settle.numbers_taken, "return len(", "return 0 * len(", "sum(not", "0 * sum(not"),
+    ),
+    Bug(
+        "The same order number with another amount is taken for the same order",
+        ONCE,
+        "tests/wire/test_api_payments.py::test_the_same_again_is_the_same_payment_and_says_so",
+        edit(fingerprint.check_same_payment, "if differing:", "if False:"),
+        fails=(*ASSERTED, "KeyError"),
+    ),
+    Bug(
+        "The same refund number with another amount is taken for the same refund",
+        ONCE,
+        "tests/wire/test_api_money_back.py::test_the_same_refund_again_is_the_same_refund",
+        edit(fingerprint.check_same_refund, "if refund.minor != minor:", "if False:"),
+        fails=(*ASSERTED, "KeyError"),
+    ),
+    Bug(
+        "The same request for a code makes another attempt",
+        TWICE,
+        f"{CHANNELS}the_same_again_is_the_same_code",
+        edit(commands._is_same, "attempt.same == asked.same and", "False and"),
+    ),
+    Bug(
+        "The amount of a payment changes while somebody can still pay the old one",
+        PHANTOM,
+        "tests/wire/test_api_payments.py::test_closing_reopening_and_amending",
+        edit(commands.amend, "if live:", "if False:"),
+        fails=(*ASSERTED, "KeyError"),
+    ),
+    Bug(
+        "A payment that is being closed hands out another code",
+        ONE,
+        "tests/spec/test_domain_facts.py::test_no_credential_is_given_out_for_what_is_no_longer_wanted",
+        edit(hear._take_credential, "if not _wanted(desk, attempt):\n        return", "pass"),
+    ),
+)
+
+LOOP: Final = (
+    Bug(
+        "Who lost the guard at the intent of a call makes the call all the same",
+        TWICE,
+        f"{INTENTS}of_two_processes_that_plan_the_same_step_one_calls",
+        edit(step.take, "if bodies is None:\n        return await engine.load(payment.id)", "bodies = bodies or {}"),
+    ),
+    Bug(
+        "A call that is made again is made anew, not repeated byte for byte",
+        TWICE,
+        f"{INTENTS}a_call_is_repeated_byte_for_byte_whatever_has_changed_since",
+        edit(
+            step._ask,
+            "body = await engine.ledger.body(payment.id, attempt.no)",
+            "body = next(row.body for row in engine._draft(Change(rev=0, payment=payment, at_ms=0), None, NO_EXTRAS)"
+            " if row.no == attempt.no)",
+            "channel = engine.channels[attempt.channel]\n",
+            "from oncepay.domain.change import Change\n    from oncepay.engine.core import NO_EXTRAS\n"
+            "    channel = engine.channels[attempt.channel]\n",
+        ),
+    ),
+    Bug(
+        "Changes have no token of their own",
+        "acknowledged means durable",
+        f"{INTENTS}every_change_has_a_token_of_its_own",
+        edit(core.Engine.commit, "change_id=self.dice.token()", 'change_id="same"'),
+    ),
+    Bug(
+        "An account is written into the log with its keys",
+        "tenants are apart",
+        "tests/spec/test_secrets.py::test_no_secret_stands_in_the_log_of_a_story",
+        edit(
+            step._ask,
+            "answer: Answer = await engine.transport.send(",
+            'log.info("call.made account=%s", account); answer: Answer = await engine.transport.send(',
+        ),
+    ),
+    Bug(
+        "A message that makes the core raise is lost",
+        LOST,
+        f"{IN_DOUBT}a_message_that_makes_the_core_raise_is_kept_and_poisons_nothing",
+        edit(intake.take_in, "await keep(engine, payment.id, heard, error)", "pass"),
+    ),
+    Bug(
+        "A message that makes the core raise is answered as an error of ours, for ever",
+        ENDS,
+        f"{IN_DOUBT}a_message_that_makes_the_core_raise_is_kept_and_poisons_nothing",
+        edit(intake.take_in, "await keep(engine, payment.id, heard, error)", "raise"),
+        fails=(*ASSERTED, "RuntimeError", "ValueError", "KeyError"),
+    ),
+    Bug(
+        "A payment on which the core raises is due again at once",
+        ENDS,
+        f"{IN_DOUBT}a_message_that_makes_the_core_raise_is_kept_and_poisons_nothing",
+        edit(intake.back_off, "await engine.ledger.postpone(payment_id, 0, now_ms + BACK_OFF_MS)", "pass"),
+    ),
+    Bug(
+        "What could not be taken in holds up everything else of its payment",
+        ENDS,
+        f"{IN_DOUBT}a_message_that_can_never_be_taken_in_stops_nothing_else",
+        edit(workers._take_kept, "poison = error", "raise"),
+        fails=(*ASSERTED, "ZeroDivisionError"),
+    ),
+    Bug(
+        "Money that fits no payment of ours is acknowledged and forgotten",
+        LOST,
+        f"{IN_DOUBT}money_that_fits_no_payment_is_a_case_and_never_dropped",
+        edit(intake._place, "await _unplaced(engine, account, number, notice)", "pass"),
+    ),
+    Bug(
+        "Another account of ours vouches for a payment that is not paid to it",
+        PHANTOM,
+        f"{IN_DOUBT}another_account_of_ours_does_not_vouch_for_a_payment",
+        edit(intake._place, "if attempt is not None and attempt.account != account.id:", "if False:"),
+    ),
+    Bug(
+        "A notification is acknowledged though the store did not answer",
+        "acknowledged means durable",
+        "tests/wire/test_api_doors.py::test_a_store_that_is_away_makes_the_channel_send_it_again",
+        edit(intake.notification, "return channel.acknowledge(taken=False)", "return channel.acknowledge(taken=True)"),
+    ),
+    Bug(
+        "An app's question is passed on to the channel each time it asks",
+        ENDS,
+        f"{STORIES}a_fresh_answer_is_asked_for_at_once_but_not_all_the_time",
+        edit(step.ask_now, "if now_ms - last_ms < engine.settings.fresh_gap_ms:", "if False:"),
+    ),
+    Bug(
+        "A dead endpoint slows the others",
+        HEARS,
+        f"{IN_DOUBT}a_fault_of_ours_in_a_delivery_stops_no_other",
+        edit(deliver.Deliverer._drain, "except Exception:", "except KeyError:"),
+        fails=(*ASSERTED, "RuntimeError", "TimeoutError"),
+    ),
+    Bug(
+        "A delivery is marked before the endpoint has acknowledged it",
+        HEARS,
+        f"{STORIES}a_shop_that_was_down_is_told_later_once",
+        edit(deliver.Deliverer._deliver, "if outcome.delivered:", "if True:"),
+        fails=(*ASSERTED, "KeyError"),
+    ),
+    Bug(
+        "A delivery that was given up is gone",
+        HEARS,
+        f"{IN_DOUBT}tries_end_parked_after_thirty_days_and_can_be_replayed",
+        edit(deliver.Deliverer._park, '"parked"', '"done"'),
+    ),
+    Bug(
+        "A webhook that failed is tried again every five seconds",
+        ENDS,
+        "tests/unit/test_delivery_schedule.py::test_the_examples_hold",
+        edit(schedule.next_try_ms, "GAPS_S[tries - 1]", "5"),
+    ),
+)
+
+BUGS: Final = (*MESSAGES, *MONEY, *LOOP)
