@@ -4,9 +4,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-SEEDS  ?= 0:20000
+SEEDS  ?= 0:25000
 JOBS   ?= 2
-FUZZ   ?= 10
+FUZZ   ?= 5
 UV     := $(shell command -v uv 2>/dev/null)
 # tests/conftest.py takes this database instead of starting its own: ONCEPAY_TEST_POSTGRES_URL
 
@@ -39,7 +39,7 @@ storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 
 drill: $(VENV)/.ready-dev ## 10 minutes of real processes that are killed, then the audit (ARGS="--minutes 1 --seed 3")
 	@$(BIN)/oncepay drill $(ARGS)
 
-prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:20000 JOBS=2 FUZZ=10)
+prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:25000 JOBS=2 FUZZ=5)
 	@$(BIN)/python -m oncepay.testing.explore --all --jobs $(JOBS)
 	@$(BIN)/python -m oncepay.testing.explore --planted
 	@$(BIN)/python -m oncepay.testing.sim --planted
