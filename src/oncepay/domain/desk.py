@@ -91,7 +91,7 @@ def in_doubt(payment: Payment, *, of: str = "", refund_no: str = "") -> list[Att
 def end_ms(payment: Payment, attempt: Attempt) -> int:
     """From when on an attempt in is no longer wanted: superseded, payment closing, closed or paid, or expired."""
     ends = (attempt.superseded_ms, payment.closing_ms, payment.closed_ms, payment.paid_ms, attempt.expires_ms)
-    return min(end for end in ends if end) if any(ends) else 0
+    return min(filter(None, ends), default=0)
 
 
 def never_sent(attempt: Attempt) -> bool:

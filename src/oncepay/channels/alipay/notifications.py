@@ -25,6 +25,7 @@ from oncepay.ports import Notice, Refused
 KIND: Final = "trade_status_sync"
 _UNSIGNED: Final = frozenset({b"sign", b"sign_type"})
 _READ: Final = (*Trade.__struct_fields__, "app_id", "seller_id", "notify_type", "notify_time", "out_biz_no")
+_TRADE: Final = tuple((name, name.encode()) for name in Trade.__struct_fields__)
 # What is signed is ``k=v&k=v`` without any escape, so a field that swallows its neighbour (``a=1%26b=2``), or a name
 # that does (``a=1%26b``), is signed like the two of them. A name is a word, and no field holds one that we read.
 _SWALLOWED: Final = re.compile(b"&(%b)=" % "|".join(_READ).encode())
@@ -76,7 +77,7 @@ def _notice(form: Mapping[bytes, bytes], opened: Opened) -> Notice | Refused:
     kind = _text(form, "notify_type")
     if kind != KIND:
         return Refused(why=f"neither a payment nor a refund: {kind!r}")
-    trade = Trade(**{name: _text(form, name) for name in Trade.__struct_fields__})
+    trade = Trade(**{name: form[raw].decode("ascii") for name, raw in _TRADE if raw in form})
     number = trade.out_trade_no
     if not NO.fullmatch(number):
         raise ValueError(f"out_trade_no is {number[:64]!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -160,4 +161,9 @@ def time_text(at_ms: int) -> str:
     >>> time_text(1_800_000_000_999)
     '2027-01-15 16:00:00'
     """
-    return datetime.fromtimestamp(at_ms // 1000, BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+    return _time_text(at_ms // 1000)
+
+
+@lru_cache(maxsize=256)  # a loaded process writes the same second a thousand times
+def _time_text(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, BEIJING).strftime("%Y-%m-%d %H:%M:%S")

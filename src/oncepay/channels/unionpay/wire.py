@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from oncepay.channels.forms import decoded, encoded
@@ -114,7 +115,12 @@ def time_text(at_ms: int) -> str:
     >>> time_text(1_800_000_000_999)
     '20270115160000'
     """
-    return f"{datetime.fromtimestamp(at_ms // 1000, BEIJING):%Y%m%d%H%M%S}"
+    return _time_text(at_ms // 1000)
+
+
+@lru_cache(maxsize=256)  # a loaded process writes the same second a thousand times
+def _time_text(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, BEIJING):%Y%m%d%H%M%S}"
 
 
 def read_time(text: str) -> datetime | None:
