@@ -44,7 +44,7 @@ prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every poi
 	@$(BIN)/python -m oncepay.testing.explore --planted
 	@$(BIN)/python -m oncepay.testing.sim --planted
 	@$(BIN)/python -m tests.planted
-	@$(BIN)/python -m oncepay.testing.sim --sweep --pairs 200
+	@$(BIN)/python -m oncepay.testing.sim --sweep --pairs 100
 	@$(BIN)/python -m oncepay.testing.sim --seeds $(SEEDS) --jobs $(JOBS)
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ)
 

@@ -77,6 +77,14 @@ def test_a_second_death_in_the_recovery_from_the_first_breaks_nothing(story: Sto
     assert [line for found in swept.failed for line in report(found)] == []
 
 
+def test_a_short_story_has_fewer_points_than_pairs_were_asked_for() -> None:
+    story, way = CORE[0], sweep.ways()[0]
+    swept = sweep.pairs(story, way, count=100)
+    assert swept.points < 50
+    assert swept.runs == 1 + 100 + swept.points
+    assert not swept.failed
+
+
 def test_a_death_happens_where_it_was_asked_for() -> None:
     found = sweep.play(CORE[0], sweep.ways()[0], crash_at=(5,))
     assert found.crashed_at == [5]

@@ -102,7 +102,8 @@ def pairs(story: Story, way: str, count: int, processes: int = 1) -> Swept:
     dice = Random(f"{story.name}:{way}")
     whole = play(story, way, (), processes)
     drawn = [tuple(sorted(dice.sample(range(1, whole.points + 1), 2))) for _ in range(count)]
-    drawn += [(n, n + 1 + dice.randrange(12)) for n in dice.sample(range(1, whole.points + 1), count // 2)]
+    first = dice.sample(range(1, whole.points + 1), min(count // 2, whole.points))
+    drawn += [(n, n + 1 + dice.randrange(12)) for n in first]
     return _all(story, way, whole, drawn, processes)
 
 
