@@ -111,7 +111,7 @@ async def test_a_message_that_can_never_be_taken_in_stops_nothing_else(
     assert len(await town.engine.ledger.unapplied([shown.payment.id])) == 1, "and it is still kept"
 
 
-@pytest.mark.parametrize("road", ["asked", "kept"])
+@pytest.mark.parametrize("road", ["asked", "kept", "told"])
 async def test_a_payment_that_another_process_holds_waits_for_that_one_and_is_no_case(
     town: Town, monkeypatch: pytest.MonkeyPatch, road: str
 ) -> None:
@@ -126,8 +126,11 @@ async def test_a_payment_that_another_process_holds_waits_for_that_one_and_is_no
     raise_on_hear(monkeypatch, broken)
     if road == "asked":
         town.sandbox.faults.replace({"on": {"notify_none": True}})
+    if road == "told":
+        monkeypatch.setattr(town.engine.ledger, "commit", held)
     await town.payer_pays(shown)
     before = await town.cases()
+    assert before == (["poisoned"] if road == "kept" else [])
     broken.clear()
     monkeypatch.setattr(town.engine.ledger, "commit", held)
     await town.passes(2 * HOUR_S if road == "kept" else 20 * 60)

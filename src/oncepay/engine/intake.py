@@ -87,11 +87,11 @@ async def _place(engine: Engine, account: Account, notice: Notice, *, headers: M
 
 
 async def take_in(engine: Engine, payment: Payment, heard: Hear, raw: bytes) -> Payment:
-    """Apply what was heard; if the core raises or the guard is lost for ever, keep it to be tried again. Durable when
-    this returns. Raises Unavailable when the store does not answer."""
+    """Apply what was heard; if the core raises, keep it to be tried again. Durable when this returns. Raises
+    Unavailable when the store does not answer, Busy when others hold the payment or too much waits."""
     try:
         return await apply(engine, payment, heard, raw=raw)
-    except Unavailable:
+    except (Unavailable, Busy):  # of the store, and of now: the channel sends it again, and is asked besides
         raise
     except Exception as error:  # whatever the core raises must lose nothing
         await keep(engine, payment.id, heard, error)
