@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
@@ -174,6 +175,34 @@ async def test_a_wish_for_http_2_does_not_lose_the_body(framing: bytes, pieces: 
             client.writer.write(said[-50:])
         assert [(await client.answer())[2] for _ in range(2)] == [b"hello", b"ok"]
     assert echo.seen == [("POST /v1/payments", b"hello"), ("GET /v1/payments", b"")]
+
+
+async def test_a_client_that_is_gone_with_requests_sent_ahead_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(PATIENT) as (server, echo):
+        async with Client.to(server, GET.replace(b"/v1/payments", b"/wait") + GET):
+            await asyncio.wait_for(echo.arrived.wait(), 5)
+        await _until(lambda: not server.server_state.connections)
+        echo.go.set()
+        await asyncio.gather(*server.server_state.tasks)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_what_a_gone_client_had_sent_is_not_kept_for_the_collector() -> None:
+    """An unanswered request and its connection hold each other, and the collector comes seldom."""
+    async with serving(PATIENT) as (server, _):
+        async with Client.to(server, POST % 250_000 + bytes(200_000)) as client:
+            await client.writer.drain()
+            await _until(lambda: bool(server.server_state.connections))
+            (connection,) = server._connections()
+            await _until(lambda: connection.reading == "body" and len(connection.cycle.body) == 200_000)
+        await _until(lambda: not server.server_state.connections)
+        assert len(connection.cycle.body) == 0
+
+
+async def _until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not so():  # noqa: ASYNC110 - the server says nothing of it
+            await asyncio.sleep(0)
 
 
 async def test_more_connections_than_allowed_are_not_kept() -> None:

@@ -98,6 +98,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.body_bytes_max = 0
         self.refusal = b""  # the answer to a request that is not let in; nothing is read after it
         self.held: tuple[RequestResponseCycle, ASGI3Application] | None = None  # a request whose body is to come
+        self.answered: RequestResponseCycle | None = None  # the request at work, or the last that was
 
     # -- the connection
 
@@ -106,6 +107,16 @@ class EdgeProtocol(HttpToolsProtocol):
         self.deadline = self.loop.time() + self.limits.head_s
         if len(self.connections) > self.limits.connections:
             transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody is there any more. uvicorn tells only the newest of requests sent ahead. Their bodies go now: what was
+        never answered is in a circle, and the collector comes seldom."""
+        super().connection_lost(exc)
+        for cycle in (self.answered, self.cycle, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.disconnected = not cycle.response_complete
+                cycle.body = bytearray()
+                cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
         rest: memoryview | bytes = memoryview(
@@ -208,6 +219,7 @@ class EdgeProtocol(HttpToolsProtocol):
     # -- the application
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.answered = cycle
         if cycle.more_body:
             self.held = (cycle, app)
         else:
