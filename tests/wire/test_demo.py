@@ -125,6 +125,25 @@ def test_what_it_needs_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().err == "oncepay: the demonstration needs flask; cure: pip install 'oncepay[demo]'\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (("demo", "--once", "--story", "abandoned", "--home", "HOME"), "is not empty"),
+        (("drill", "--keep", "HOME"), "is not empty"),
+        (("drill", "--report", "HOME/absent/drill"), "no folder"),
+        (("demo", "--once", "--story", "nobody tells this"), "no story"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(
+    said: tuple[str, ...], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "master.key"
+    key.write_text("of an installation")
+    assert cli.run([word.replace("HOME", str(tmp_path)) for word in said]) == exits.USAGE
+    assert why in capsys.readouterr().err
+    assert (key.read_text(), [*tmp_path.iterdir()]) == ("of an installation", [key])
+
+
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

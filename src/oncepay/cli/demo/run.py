@@ -27,11 +27,15 @@ STORY_S: Final = 60.0  # real seconds that one story may take
 WENT_WRONG: Final = (Broken, CallFailed, Refused, aiohttp.ClientError, TimeoutError, OSError)
 
 
+def chosen(words: Sequence[str]) -> list[Story]:
+    """The stories whose title or name holds one of the words; without words, all."""
+    return [story for story in STORIES if not words or any(word in f"{story.name} {story.title}" for word in words)]
+
+
 async def play(
-    *, once: bool, port_base: int | None, home: Path | None, only: Sequence[str] = (), silent: bool = False
+    stories: Sequence[Story], *, once: bool, port_base: int | None, home: Path | None, silent: bool = False
 ) -> int:
-    """Play the stories; the exit code. With ``once`` it ends then, otherwise it stays up until SIGINT or SIGTERM."""
-    stories = [story for story in STORIES if not only or any(word in f"{story.name} {story.title}" for word in only)]
+    """Play them; the exit code. With ``once`` it ends then, otherwise it stays up until SIGINT or SIGTERM."""
     stop = _on_signals()
     kept = home is not None
     place = home or Path(tempfile.mkdtemp(prefix="oncepay-demo-"))
