@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
         assert [get(url) for url in urls] == [200] * 4
         for way in ("wechat", "alipay", "unionpay"):
             buy_and_pay(way, *urls[:3])
+        assert demo.said().splitlines()[-1] == "1 stories, 1 as promised", "the terminal is left alone"
         demo.tell(signal.SIGINT)
         assert demo.ends() == 0
         assert [get(url) for url in urls] == [0] * 4
@@ -82,6 +84,9 @@ def buy_and_pay(way: str, shop: str, cashier: str, desk: str) -> None:
     """As a person does: buy, choose how to pay, pay there, see at the shop that it is paid; then look at its story."""
     order, _ = browse(f"{shop}/orders", buyer=way, item="tea")
     assert browse(f"{shop}/orders", buyer=way, item="tea")[0] == order, "a double click is one order"
+    with pytest.raises(urllib.error.HTTPError) as unheard:
+        browse(f"{desk}/orders/{order.rpartition('/')[2]}")
+    assert "nobody has chosen how to pay" in unheard.value.read().decode()
     given = on_page(browse(f"{order}/pay", way=way)[1])
     if way == "wechat":
         page = f"{cashier}/cashier/{given['code_url'].partition('pr=')[2]}"

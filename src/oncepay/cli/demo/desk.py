@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask, abort, render_template
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from oncepay.cli.demo.shop import HOST, Shop
 from oncepay.client import Client
+
+UNHEARD: Final = "The centre has not heard of this order: nobody has chosen how to pay it."
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: the terminal is the demonstration's."""
 
 
 class Desk:
     """Pages on a free port, from a thread. Entering it gives their address."""
 
     def __init__(self, shop: Shop) -> None:
-        self._server = make_server(HOST, 0, _app(shop), threaded=True)
+        self._server = make_server(HOST, 0, _app(shop), threaded=True, request_handler=_Quiet)
         self._serving = threading.Thread(target=self._server.serve_forever)
 
     def __enter__(self) -> str:
@@ -44,7 +51,7 @@ def _app(shop: Shop) -> Flask:
     @app.get("/orders/<order_no>")
     def timeline(order_no: str) -> str:
         with Client(shop.centre_url, shop.key) as client:
-            payment = client.payments.of_order(order_no) or abort(404)
+            payment = client.payments.of_order(order_no) or abort(404, UNHEARD)
             told = client.payments.timeline(payment.id)
         return render_template("timeline.html", payment=payment, told=told)
 
