@@ -58,6 +58,14 @@ def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
         assert [get(url) for url in urls] == [0] * 4
 
 
+def test_what_others_set_for_their_programs_is_not_for_its_own(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:1"
+    others = {"HTTP_PROXY": nowhere, "http_proxy": nowhere, "ALL_PROXY": nowhere, "FLASK_RUN_CERT": "absent"}
+    arguments = ("demo", "--once", "--story", "asks", "--home", str(tmp_path / "home"))
+    with running(*arguments, settings=others, log=tmp_path / "log") as demo:
+        assert demo.ends(40) == 0, demo.said()
+
+
 CARELESS = """
 from oncepay.client.guards import inbox as careful
 unmet = careful.unmet

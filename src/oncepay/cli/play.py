@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,12 @@ def _in_a_folder(_context: click.Context, _option: click.Parameter, report: Path
     return report
 
 
+def _apart() -> None:
+    """All that is played is on this machine: no proxy stands between, and Flask's settings are for other shops."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy") or name.startswith("FLASK_")]:
+        del os.environ[name]
+
+
 def _needs(what: str, names: tuple[str, ...], extra: str) -> None:
     """Whoever installed less is told so in one line. Raises SystemExit."""
     if missing := [name for name in names if find_spec(name) is None]:
@@ -56,6 +63,7 @@ def demo(*, once: bool, port_base: int | None, home: Path | None, only: tuple[st
     ledgers: the sandbox's books, the centre's API, the shop's own books.
     """
     _needs("the demonstration", EXTRA, "demo")
+    _apart()
     from oncepay.cli.demo.run import chosen, play
 
     stories = chosen(only)
@@ -91,6 +99,7 @@ def drill(*, minutes: float, seed: int, rate: float, report: Path, keep: Path | 
     Exit code 0 only if they agree to the fen, and enough was done. The last line of the output is JSON.
     """
     _needs("a drill", DRILL, "drill")
+    _apart()
     from oncepay.cli.drill.run import play as play_drill
 
     raise SystemExit(run(play_drill(minutes=minutes, seed=seed, rate=rate, report=report, keep=keep)))
