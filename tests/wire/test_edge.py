@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import socket
+import weakref
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
@@ -197,6 +199,22 @@ async def test_what_a_gone_client_had_sent_is_not_kept_for_the_collector() -> No
             await _until(lambda: connection.reading == "body" and len(connection.cycle.body) == 200_000)
         await _until(lambda: not server.server_state.connections)
         assert len(connection.cycle.body) == 0
+
+
+@pytest.mark.parametrize("said", [GET, WHOLE % (b"", b"")], ids=["by ASGI", "in one piece"])
+async def test_an_answered_request_leaves_nothing_for_the_collector(said: bytes) -> None:
+    async with serving(PATIENT) as (server, _), Client.to(server, said) as client:
+        await client.answer()
+        gc.disable()
+        try:
+            (connection,) = server._connections()
+            first = weakref.ref(connection.cycle)
+            client.writer.write(said)
+            await client.answer()
+            await asyncio.sleep(0)
+            assert first() is None
+        finally:
+            gc.enable()
 
 
 async def _until(so: Callable[[], bool]) -> None:

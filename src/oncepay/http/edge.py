@@ -229,6 +229,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """The answer is out: the next request of a client that sends them ahead, or wait for one."""
         # Not super's: that one starts a timer for each answer.
         self.server_state.total_requests += 1
+        if self.answered is not None:
+            del self.answered.scope[WHOLE]  # type: ignore[typeddict-item]  # it holds the cycle, which holds the scope
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -302,7 +304,6 @@ def _answer(cycle: RequestResponseCycle, status: int, headers: list[tuple[bytes,
     if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
         raise ValueError("a header of the answer holds a line break")
     cycle.response_started = cycle.response_complete = True
-    del cycle.scope[WHOLE]  # type: ignore[typeddict-item]  # it holds the cycle, which holds the scope
     cycle.transport.write(head + body)
     cycle.message_event.set()
     if not cycle.keep_alive:
