@@ -180,10 +180,13 @@ class Judges:
                 newest[event.payment.id] = event.payment
         for payment in payments:
             known = newest.get(payment["id"])
-            if known is not None and (known.status, known.kept_minor, known.version) != (
-                payment["status"], payment["kept_minor"], payment["version"],
-            ):  # fmt: skip
-                self.complain("I9", f"who drops older versions has {known}, the API {payment}")
+            if known is None:
+                continue
+            heard = f"version {known.version}, {known.status}, and {known.kept_minor} is kept"
+            said = f"version {payment['version']}, {payment['status']}, and {payment['kept_minor']} is kept"
+            if heard != said:
+                about = f"{payment['order_no']} {payment['id']}"
+                self.complain("I9", f"{about}: who drops older versions ends at {heard}; the API says {said}")
 
     def _one_at_a_time(self, payments: list[dict[str, Any]]) -> None:
         """Where the policy is to wait, an attempt is over at its channel before the next one is there."""
