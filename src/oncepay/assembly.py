@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import random
 import time
 from collections.abc import Mapping
-from typing import Final
 
 import msgspec
 from starlette.applications import Starlette
@@ -27,10 +25,6 @@ from oncepay.publishers.roads import Roads, read_target
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.store.open import open_ledger, wake_of
 from oncepay.transport import HttpTransport
-
-# Objects between two looks of the collector. At its own 700 it walks what hundreds of requests under way hold, in vain,
-# several times in the life of each (3 % of the time at saturation); what is in a circle waits a few MB longer.
-YOUNG_MAX: Final = 10_000
 
 
 class SystemClock:
@@ -69,9 +63,6 @@ class Centre:
 
     def start(self, *, work: bool = True) -> None:
         """Start the loops: with ``work``, also those that bring payments and deliveries on."""
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays: the collector need not walk it again and again
-        gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
         if work:
             self.engine.hand_over = self.deliverer.hand_over
             self._tasks = workers.start(self.engine, self.deliverer)

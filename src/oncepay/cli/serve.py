@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("oncepay.cli")
 
+# Objects between two looks of the collector. At its own 700 it walks what hundreds of requests under way hold, in vain,
+# several times in the life of each (3 % of the time at saturation); what is in a circle waits a few MB longer.
+YOUNG_MAX: Final = 10_000
 TAKEN_S: Final = 5.0  # how long an address may still be held by processes whose parent was killed
 
 
@@ -120,6 +124,7 @@ async def _serve(
     centre = await _assembled(config, clock)
     try:
         server = make_server(centre.app, listener=listener, lifespan="off")
+        _calm_the_collector()
         centre.start(work=work)
         serving = asyncio.create_task(server.serve())
         log.info("centre.started url=%s listen=%s work=%s", config.url, config.listen, work)
@@ -136,12 +141,20 @@ async def _work(config: Config) -> None:
     stop = _on_signals()
     centre = await _assembled(config, None)
     try:
+        _calm_the_collector()
         centre.start(work=True)
         log.info("worker.started")
         await stop.wait()
     finally:
         await centre.stop()
         log.info("worker.stopped")
+
+
+def _calm_the_collector() -> None:
+    """This process is a centre's and nobody else's: what is loaded by now stays, and need not be walked again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
 
 
 async def _assembled(config: Config, clock: Clock | None) -> Centre:
