@@ -218,6 +218,8 @@ def test_the_amount_is_handed_on_as_it_is(fields: dict[str, Any], expected: tupl
         {"amount": {"total": True, "currency": "CNY"}},
         {"amount": {"total": -1234, "currency": "CNY"}},
         {"amount": {"total": 2**53, "currency": "CNY"}},
+        {"amount": {"total": 1234, "currency": "CN金Y"}},
+        {"amount": {"total": 1234, "currency": "CNY\n"}},
         {"amount": {}},
         {"mchid": 1900009999},
         {"out_trade_no": "a b"},

@@ -34,7 +34,7 @@ from oncepay.store.statements import load
 
 log = logging.getLogger("oncepay.store")
 
-SPACING_S: Final = 0.002  # between the starts of two commits, so that changes find company
+SPACING_S: Final = 0.003  # between the starts of two commits, so that changes find company
 LINKS: Final = 4  # beside the writer's
 WAIT_S: Final = 3.0  # for one of them
 CLAIM_MAX: Final = 1000

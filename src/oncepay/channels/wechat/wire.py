@@ -14,6 +14,8 @@ from oncepay.domain.once import check_once
 Minor = Annotated[int, msgspec.Meta(ge=0, le=MINOR_MAX)]
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_|*@-]{1,64}\Z")]
 
+Currency = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Z]{3}\Z")]
+
 
 class Prepaid(msgspec.Struct, frozen=True):
     """The answer to a prepay; which member is there depends on the method."""
@@ -27,7 +29,7 @@ class Amount(msgspec.Struct, frozen=True):
     """Of a payment. Without a currency before it is paid."""
 
     total: Minor
-    currency: str | None = None
+    currency: Currency | None = None
 
 
 class Trade(msgspec.Struct, frozen=True):
@@ -47,7 +49,7 @@ class RefundAmount(msgspec.Struct, frozen=True):
     """Of a refund. Notifications carry no currency."""
 
     refund: Minor
-    currency: str | None = None
+    currency: Currency | None = None
 
 
 class Refunded(msgspec.Struct, frozen=True):
