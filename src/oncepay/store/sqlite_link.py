@@ -24,7 +24,7 @@ from oncepay.store.refusals import ConfigUnsafe
 
 LIBRARY_MIN: Final = (3, 51, 3)  # before it, a WAL that is reset while another connection checkpoints can lose commits
 SAFE_SYNCHRONOUS: Final = {"full": 2, "extra": 3}
-WRITER_CACHE_KB: Final = 64 * 1024
+WRITER_CACHE_KB: Final = 48 * 1024
 READER_CACHE_KB: Final = 16 * 1024
 SWITCH_AGAIN_MS: Final = 10
 PAUSE: Final = time.sleep  # noqa: TID251 - only while a new file is being set up, before anything runs
