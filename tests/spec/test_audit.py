@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -191,6 +192,24 @@ async def test_the_books_are_compared_by_number(town: Town, change: Any, wrong: 
     assert report.broken() == ({"books": wrong} if wrong else {})
     partial = await _audited(town, {}, books=books, complete=False)
     assert len(partial.findings) == (0 if not books else wrong)
+
+
+async def test_what_a_bank_debits_too_late_is_a_finding_until_it_went_back(town: Town) -> None:
+    await town.passes(120)
+    shown = await starts_with(town, "A-1", "unionpay-front", minutes=10)
+    form = json.loads(shown.credential)
+    town.sandbox.pay_for({"form": {"action": form["action"], "fields": form["fields"]}, "fail": "64"})
+    await town.passes(3600)
+    town.faults({"fault": "late_bank"})
+    town.sandbox.pay(shown.payment.id + "00")
+    found = []
+    for days in (1, 6):
+        await town.passes(days * 86_400)
+        rows = town.rows(await town.now(shown.payment))
+        books = {r.number: BookRow(number=r.number, paid=r.paid, refunded=r.refunded) for r in rows}
+        found.append((await _audited(town, {}, books=books)).broken())
+    assert [(row.paid, row.refunded) for row in books.values()] == [(8800, 8800)]
+    assert found == [{"books": 1}, {}]
 
 
 async def test_what_changes_while_it_is_read_is_no_finding(town: Town) -> None:
