@@ -202,7 +202,8 @@ async def test_what_a_bank_debits_too_late_is_a_finding_until_it_went_back(town:
     await town.passes(3600)
     town.faults({"fault": "late_bank"})
     town.sandbox.pay(shown.payment.id + "00")
-    found = []
+    found: list[Any] = []
+    books: dict[str, BookRow] = {}
     for days in (1, 6):
         await town.passes(days * 86_400)
         rows = town.rows(await town.now(shown.payment))
