@@ -211,6 +211,8 @@ async def test_what_a_bank_debits_too_late_is_a_finding_until_it_went_back(town:
         found.append((await _audited(town, {}, books=books)).broken())
     assert [(row.paid, row.refunded) for row in books.values()] == [(8800, 8800)]
     assert found == [{"books": 1}, {}]
+    in_doubt = await _audited(town, first_attempt(status=Status.UNKNOWN), books=books)
+    assert in_doubt.broken()["books"] == 2, "nobody has said that it is over: that is no such money"
 
 
 async def test_what_changes_while_it_is_read_is_no_finding(town: Town) -> None:

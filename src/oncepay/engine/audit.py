@@ -209,7 +209,7 @@ def _against(wanted: Wanted, payment: Payment) -> Iterator[tuple[str, str]]:
             if came and wanted.complete:
                 yield "books", f"{came} came by {attempt.no}, of which the books know nothing"
             continue
-        if came == went == 0 and row.paid == row.refunded:
+        if attempt.status is Status.OVER and not went and row.paid == row.refunded:
             continue  # what a bank debited too late went back by itself, and counts as never paid with both of us
         if row.paid != came:
             yield "books", f"by {attempt.no} came {came}, and the books say {row.paid}"

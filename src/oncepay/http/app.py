@@ -31,7 +31,7 @@ from oncepay.http.exchange import (
     Served,
     Verb,
     Whole,
-)  # fmt: skip
+)
 from oncepay.http.page import CSP, render
 from oncepay.http.problem import MEDIA, Internal, RouteAbsent, problem
 from oncepay.http.reading import Nothing

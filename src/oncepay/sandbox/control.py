@@ -188,7 +188,7 @@ def moment(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        pass
+        pass  # a time in words, or refused below
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -13,7 +13,6 @@ from oncepay.domain.once import check_once
 
 Minor = Annotated[int, msgspec.Meta(ge=0, le=MINOR_MAX)]
 Number = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Za-z_|*@-]{1,64}\Z")]
-
 Currency = Annotated[str, msgspec.Meta(pattern=r"\A[0-9A-Z]{3}\Z")]
 
 
