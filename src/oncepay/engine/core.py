@@ -21,7 +21,7 @@ from oncepay.engine.ceiling import Ceiling
 from oncepay.engine.directory import Directory
 from oncepay.engine.metrics import EVIDENCE, GUARD_LOST, labelled
 from oncepay.engine.pauses import Pauses
-from oncepay.engine.wake import DELIVERIES, DIRECTORY, Waking
+from oncepay.engine.wake import DELIVERIES, DIRECTORY, Waking, settle, until
 from oncepay.ports import Channel, Clock, DeliveryRow, Dice, Draft, EventRow, Ledger, Limits, Transport, Wake
 
 log = logging.getLogger("oncepay")
@@ -61,18 +61,15 @@ class Hub:
     def wake(self, payment_id: str) -> None:
         """Something changed."""
         for future in self._waiting.pop(payment_id, ()):
-            if not future.done():
-                future.set_result(None)
+            settle(future)
 
     async def wait(self, payment_id: str, sleeping: Coroutine[Any, Any, None]) -> None:
         """Until it changes in this process, or the sleep is over."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(payment_id, set()).add(future)
-        sleep = asyncio.ensure_future(sleeping)
         try:
-            await asyncio.wait((future, sleep), return_when=asyncio.FIRST_COMPLETED)
+            await until(future, sleeping)
         finally:
-            sleep.cancel()
             waiting = self._waiting.get(payment_id)
             if waiting is not None:
                 waiting.discard(future)

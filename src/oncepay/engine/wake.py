@@ -26,27 +26,47 @@ class Bell:
     """Rung by anybody, heard by one loop. A ring while the loop is busy is kept until it listens again."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
-        self.awaited = False  # whether its loop waits now, so that a ring starts it at once
+        self._rung = False
+        self._listener: asyncio.Future[None] | None = None
+
+    @property
+    def awaited(self) -> bool:
+        """Whether its loop waits now, so that a ring starts it at once."""
+        return self._listener is not None
 
     def ring(self) -> None:
         """There is something to do."""
-        self._rung.set()
+        self._rung = True
+        if self._listener is not None:
+            settle(self._listener)
 
     async def wait(self, sleeping: Coroutine[Any, Any, None]) -> None:
         """Until it is rung, or the sleep is over."""
-        if self._rung.is_set():
+        if self._rung:
             sleeping.close()
         else:
-            sleep, rung = asyncio.ensure_future(sleeping), asyncio.ensure_future(self._rung.wait())
-            self.awaited = True
+            self._listener = asyncio.get_running_loop().create_future()
             try:
-                await asyncio.wait((sleep, rung), return_when=asyncio.FIRST_COMPLETED)
+                await until(self._listener, sleeping)
             finally:
-                self.awaited = False
-                sleep.cancel()
-                rung.cancel()
-        self._rung.clear()
+                self._listener = None
+        self._rung = False
+
+
+async def until(happened: asyncio.Future[None], sleeping: Coroutine[Any, Any, None]) -> None:
+    """Wait until something happened, or a sleep is over."""
+    sleep = asyncio.ensure_future(sleeping)
+    sleep.add_done_callback(lambda _: settle(happened))
+    try:
+        await happened
+    finally:
+        sleep.cancel()
+
+
+def settle(happened: asyncio.Future[None]) -> None:
+    """It happened, if nobody said so before, and somebody still waits for it."""
+    if not happened.done():
+        happened.set_result(None)
 
 
 class Waking:

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from ipaddress import ip_address
 from socket import SOCK_STREAM
 from typing import Final
@@ -24,9 +25,15 @@ async def look_up(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@cache
+def _usual() -> ssl.SSLContext:
+    """The machine's own authorities: to read them takes longer than the rest of a start, so a process does it once."""
+    return ssl.create_default_context()
+
+
 def verified(tls: ssl.SSLContext | None) -> ssl.SSLContext:
     """A context that verifies certificates and host names, or ValueError: there is no switch for that."""
-    tls = tls or ssl.create_default_context()
+    tls = tls or _usual()
     if tls.verify_mode is not ssl.CERT_REQUIRED or not tls.check_hostname:
         raise ValueError("certificates and host names are always verified")
     return tls
