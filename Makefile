@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-SEEDS  ?= 0:25000
+SEEDS  ?= 0:22000
 JOBS   ?= 2
 FUZZ   ?= 5
 UV     := $(shell command -v uv 2>/dev/null)
@@ -20,8 +20,8 @@ help: ## this list
 demo: $(VENV)/.ready ## play every story against the sandbox, then stay up (ONCE=1: exit instead)
 	@$(BIN)/oncepay demo $(if $(filter 1,$(ONCE)),--once)
 
-test: $(VENV)/.ready-dev ## all tests (ARGS="-k name" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.ready-dev ## all tests, two at a time (ARGS="-k name" for some, JOBS=2)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.ready-dev ## format, lint, types, floors, tidiness
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted; cure: $(BIN)/ruff format ." >&2; exit 1; }
@@ -39,7 +39,7 @@ storm: $(VENV)/.ready-dev ## 2,000 payments over all channels, every fault at 5 
 drill: $(VENV)/.ready-dev ## 10 minutes of real processes that are killed, then the audit (ARGS="--minutes 1 --seed 3")
 	@$(BIN)/oncepay drill $(ARGS)
 
-prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:25000 JOBS=2 FUZZ=5)
+prove: $(VENV)/.ready-dev ## small worlds, simulated worlds, deaths at every point, planted bugs, fuzzing (SEEDS=0:22000 JOBS=2 FUZZ=5)
 	@$(BIN)/python -m oncepay.testing.explore --all --jobs $(JOBS)
 	@$(BIN)/python -m oncepay.testing.explore --planted
 	@$(BIN)/python -m oncepay.testing.sim --planted

@@ -6,13 +6,16 @@ CI: a skipped test fails.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import hypothesis
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from oncepay.channels import accounts
 from oncepay.testing.servers import PostgresServer, fresh_database
 from oncepay.testing.services import Service, has_rabbitmq, rabbitmq, valkey
 from tests.kafka_mock import KafkaMock
@@ -22,6 +25,14 @@ IN_CI = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 # No deadline: how long an example takes says more about the neighbours of this machine than about us.
 hypothesis.settings.register_profile("oncepay", deadline=None, derandomize=IN_CI, print_blob=True)
 hypothesis.settings.load_profile("oncepay")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def each_key_is_checked_once() -> Iterator[None]:
+    """Whether numbers are a private key takes up to 50 ms to find out, and a thousand centres have the same three."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "load_pem_private_key", functools.cache(load_pem_private_key))
+        yield
 
 
 @pytest.fixture(scope="session")

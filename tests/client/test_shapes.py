@@ -123,7 +123,7 @@ def calls_by_operation() -> dict[tuple[str, str], list[Call[Any]]]:
     return found
 
 
-@pytest.mark.parametrize(("operation", "ways"), calls_by_operation().items(), ids=str)
+@pytest.mark.parametrize(("operation", "ways"), calls_by_operation().items(), ids=map(" ".join, OPERATIONS))
 def test_all_that_the_centre_offers_can_be_asked_for(operation: tuple[str, str], ways: list[Call[Any]]) -> None:
     document = OPERATIONS[operation]
     assert ways, "the client has no call for it"

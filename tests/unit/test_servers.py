@@ -31,8 +31,9 @@ def server() -> Iterator[PostgresServer]:
 def servers_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for servers that the rest of this session does not use."""
     tmp_path.chmod(0o711)
-    for folder in (tmp_path.parent, tmp_path.parent.parent):  # pytest closes its folders; nobody must pass
-        folder.chmod(folder.stat().st_mode | 0o011)
+    for folder in tmp_path.parents:  # pytest closes its folders; nobody must pass
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return tmp_path
