@@ -1,11 +1,11 @@
 """The disk of a world: every process has connections of its own to it, as two real ones have.
 
-Nineteen worlds in twenty have SQLite's own file in memory, which costs no system calls, and connections that come back
+Forty-nine worlds in fifty have SQLite's own file in memory, which costs no system calls, and connections that come back
 when their process dies or their world ends: to open one, and to prepare its statements, takes longer than to run them.
 Nothing of ours can tell the difference. The loop is one, so no transaction is half done when another begins; a process
 dies between two of them; and a connection knows nothing that it has not read again.
 
-The twentieth has a file with its log, opened and checked as in production, and a test holds that it is the same world.
+The fiftieth has a file with its log, opened and checked as in production, and a test holds that it is the same world.
 What a file must stand when a machine dies is looked at by the tests that kill real processes.
 """
 

@@ -65,7 +65,7 @@ def draw(seed: int) -> Options:
     def some(names: tuple[str, ...], share: float) -> dict[str, float]:
         return {name: dice.choice(RATES) for name in names if dice.random() < share}
 
-    share = dice.choice((0.0, 0.05, 0.1, 0.2, 0.3))
+    share = dice.choice((0.0, 0.03, 0.05, 0.1, 0.2))
     roads = tuple(f"{road} {fault}" for road in ROADS for fault in ROAD_FAULTS)
     faults = some(CHANNEL_FAULTS, share)
     if dice.random() < 0.1:
@@ -86,18 +86,18 @@ def draw(seed: int) -> Options:
     return Options(
         processes=dice.choice((1, 2, 2, 2)),
         faults=faults,
-        roads={**some(roads, dice.choice((0.0, 0.15, 0.3, 0.5))), **(queue_roads if queue else {})},
+        roads={**some(roads, dice.choice((0.0, 0.1, 0.2, 0.3))), **(queue_roads if queue else {})},
         crash=dice.choice((0.0, 0.002, 0.005, 0.02)),
         stop=dice.choice((0.0, 0.0, 0.002)),
         unknown=dice.choice((0.0, 0.0, 0.02, 0.1)),
         away=dice.choice((0, 0, 1, 3)),
-        skew_s=dice.choice((0.0, 0.0, 0.0, 2.0, 2.0, 60.0, 60.0, 86_400.0)),
+        skew_s=dice.choice((*(0.0,) * 6, *(2.0,) * 4, *(60.0,) * 5, 86_400.0)),
         shop=dice.choice((0.0, 0.1, 0.4)),
         shut=dice.choice((0, 0, 1)),
         late=dice.choice(("refund", "accept")),
         unclosable=dice.choice(("switch", "switch", "wait")),
         patience_s=dice.choice((0.0, 0.0, 0.0, 9 * 86_400.0)),
-        real=dice.random() < 0.05,
+        real=dice.random() < 0.02,
         meddlers=dice.choice((0.0, 0.0, 0.3, 0.8)),
         rotations=rotations,
         queue=queue,

@@ -19,7 +19,8 @@ SCRIPTS: Final = ("pays",) * 6 + (
     "switches and leaves", "comes late", "asks thrice at once", "closes", "closes and pays", "pays and closes",
     "closes and wants it back", "closes, reopens, pays", "asks for another amount",
 )  # fmt: skip
-AGAIN: Final = 12
+AGAIN: Final = 16  # about five minutes; a process that died is away for up to seven and a half
+PAUSE_MAX_S: Final = 32.0
 EARLY_S: Final = 300.0
 
 
@@ -75,7 +76,7 @@ class Payer:
 
     async def _starts(self, path: str, body: dict[str, Any]) -> None:
         """Asked for again and again as a patient shop does, until there is something to pay by or a reason not to."""
-        for _ in range(AGAIN):
+        for again in range(AGAIN):
             said = await self.world.shop.ask("POST", path, body)
             if said is not None and said.status < 300:
                 self.payment = said.body["id"]
@@ -91,7 +92,7 @@ class Payer:
                 self.payment = self.payment or said.body.get("payment", "")
                 if not said.body.get("retry"):
                     return
-            await asyncio.sleep(0.5 + 4 * self.dice.random())
+            await asyncio.sleep(min(2.0**again, PAUSE_MAX_S) * (0.5 + self.dice.random()))
 
     async def _acts(self) -> None:
         script, dice = self.script, self.dice

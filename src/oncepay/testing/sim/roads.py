@@ -12,9 +12,7 @@ A message that is on its way belongs to nobody: the death of its sender does not
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
-from functools import cache
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -208,22 +206,16 @@ class Carrier:
 # -- webhooks --------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """To read the machine's authorities takes longer than a world: once."""
-    return ssl.create_default_context()
-
-
 def publisher(world: World, life: Life) -> publishers.Roads:
     """A process's real publisher, whose webhooks go over the simulated road."""
-    return publishers.Roads(_Webhooks(world, life), tls=_tls())
+    return publishers.Roads(_Webhooks(world, life))
 
 
 class _Webhooks(WebhookPublisher):
     """The real one, over the simulated road."""
 
     def __init__(self, world: World, life: Life) -> None:
-        super().__init__(tls=_tls())
+        super().__init__()
         self._wire = _Hooks(world, life)
 
     def _open(self, networks: tuple[str, ...], *, inside: bool) -> Client:
@@ -235,7 +227,7 @@ class _Hooks(Client):
     """The client that a publisher calls with."""
 
     def __init__(self, world: World, life: Life) -> None:
-        super().__init__(tls=_tls(), per_host=1, idle_s=1.0, body_max=1)
+        super().__init__(per_host=1, idle_s=1.0, body_max=1)
         self._world = world
         self._life = life
 

@@ -1,6 +1,6 @@
 """A quick stand-in for RSA signatures: what is sealed with a key is believed by who holds that key's other half, and by
 nobody else. A signature of 2048 bits takes 0.25 ms, which is half of what a simulated payment may cost; RSA itself is
-looked at by the channels' own tests, by the storm, and by one world in twenty.
+looked at by the channels' own tests, by the storm, and by one world in fifty.
 
 Both sides, the centre's and the sandbox's, are replaced together; what they sign, and whether they look, is theirs.
 """
