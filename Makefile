@@ -8,6 +8,8 @@ SEEDS  ?= 0:22000
 JOBS   ?= 2
 FUZZ   ?= 5
 UV     := $(shell command -v uv 2>/dev/null)
+# Where a machine forbids Python its caches, each of a thousand processes of the tests would compile the package again.
+export PYTHONDONTWRITEBYTECODE :=
 # tests/conftest.py takes this database instead of starting its own: ONCEPAY_TEST_POSTGRES_URL
 
 .DEFAULT_GOAL := help
