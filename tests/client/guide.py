@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import subprocess
 import sys
@@ -18,10 +19,20 @@ def program_of(page: str) -> str:
 
 
 def complaints_of(program: str, folder: Path) -> str:
-    """What a strict reader of types has against it, as against a user's file; nothing is the empty text."""
+    """What a strict reader of types has against a program."""
     (folder / "shop.py").write_text(program, "utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
-    done = subprocess.run(
-        [*command, str(folder / "shop.py")], cwd=ROOT / "src", capture_output=True, text=True, check=False
-    )
+    return complaints_about(folder / "shop.py")
+
+
+def complaints_about(*files: Path) -> str:
+    """What a strict reader of types has against them, as against a user's files; nothing is the empty text. One reads at
+    a time: all processes of the tests have one cache."""
+    cache = ROOT / ".mypy_cache"
+    cache.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(cache)]
+    with (cache / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [*command, *map(str, files)], cwd=ROOT / "src", capture_output=True, text=True, check=False
+        )
     return done.stdout + done.stderr + (f"status {done.returncode}" if done.returncode else "")

@@ -4,11 +4,10 @@ what the page says."""
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
+from tests.client.guide import complaints_about
 from tests.testing.conftest import Run
 from tests.wheel import ROOT
 
@@ -25,12 +24,7 @@ def test_every_block_is_a_file() -> None:
 def test_the_project_is_strictly_typed(tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, "utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache")]
-    done = subprocess.run(
-        [*command, *(str(tmp_path / name) for name in FILES)], cwd=ROOT / "src", capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.stdout + done.stderr == ""
+    assert complaints_about(*(tmp_path / name for name in FILES)) == ""
 
 
 def test_the_project_runs(outside: Run) -> None:

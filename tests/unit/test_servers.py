@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,8 @@ import psutil
 import pytest
 
 from oncepay.testing import servers
-from oncepay.testing.servers import PostgresServer, ServerFailed, run_sql, sweep, wait_until
+from oncepay.testing.servers import PostgresServer, ServerFailed, run_sql, servers_locked, sweep, wait_until
+from oncepay.testing.services import valkey
 
 ROOT = Path(__file__).parents[2]
 OWNER = "from oncepay.testing.servers import *; s = PostgresServer(); s.start(); print(s.processes()[0].pid, flush=True); input()"
@@ -25,18 +25,6 @@ def server() -> Iterator[PostgresServer]:
     """A server of this module's own, since its tests end it."""
     with PostgresServer() as server:
         yield server
-
-
-@pytest.fixture
-def servers_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for servers that the rest of this session does not use."""
-    tmp_path.chmod(0o711)
-    for folder in tmp_path.parents:  # pytest closes its folders; nobody must pass
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o011)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    return tmp_path
 
 
 async def test_the_session_has_a_postgresql(postgres_url: str) -> None:
@@ -149,6 +137,15 @@ def test_the_server_of_a_killed_owner_is_swept(servers_elsewhere: Path) -> None:
     assert len(sweep()) == 1
     assert servers._dead(orphan)
     assert [path.name for path in next(servers_elsewhere.iterdir()).iterdir()] == ["lock"]
+
+
+def test_whose_owner_cleans_up_at_this_moment_is_passed_over(servers_elsewhere: Path) -> None:
+    with servers_locked() as folder:
+        for name in ("pg-gone", "service-gone"):  # listed, and not there any more
+            (folder / name).symlink_to(folder / "nothing")
+    assert sweep() == []
+    with valkey() as server:
+        assert server.running
 
 
 def test_a_reused_pid_is_left_alone(servers_elsewhere: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_service_comes_back_to_its_address_and_has_forgotten() -> None:
     assert not server.folder.exists()
 
 
-def test_the_service_of_a_killed_owner_is_swept() -> None:
+def test_the_service_of_a_killed_owner_is_swept(servers_elsewhere: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OWNER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:

@@ -234,8 +234,8 @@ def sweep() -> list[Path]:
         for folder in sorted(servers.glob("pg-*")):
             try:
                 owned = try_lock(folder)
-            except BlockingIOError:
-                continue  # its owner lives
+            except (BlockingIOError, FileNotFoundError):
+                continue  # its owner lives, or has just cleaned up
             with owned:
                 _stop_stale(folder / "data")
                 shutil.rmtree(folder, ignore_errors=True)

@@ -49,9 +49,9 @@ class Service:
         self._environment = environment
         self._ready = ready or _listens
         self._process: subprocess.Popen[bytes] | None = None
+        make(self.folder)  # may take seconds: the port is chosen when it is about to be used
         self.port: Final = free_port()
         self.url: Final = f"{scheme}127.0.0.1:{self.port}"
-        make(self.folder)
 
     @property
     def running(self) -> bool:
@@ -210,8 +210,8 @@ def _sweep(servers: Path) -> None:
     for folder in servers.glob("service-*"):
         try:
             owned = try_lock(folder)
-        except BlockingIOError:
-            continue  # its owner lives
+        except (BlockingIOError, FileNotFoundError):
+            continue  # its owner lives, or has just cleaned up
         with owned:
             with contextlib.suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
                 process = psutil.Process(int((folder / "pid").read_text()))

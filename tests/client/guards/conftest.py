@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -39,9 +39,11 @@ def mariadb_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """A Valkey, or what ONCEPAY_TEST_REDIS_URL names."""
+    """A Valkey, or what ONCEPAY_TEST_REDIS_URL names: of that a database for each process of the tests, to be emptied."""
     if given := os.environ.get("ONCEPAY_TEST_REDIS_URL"):
-        yield given
+        parts = urlsplit(given)
+        number = int(parts.path.strip("/") or 0) + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        yield urlunsplit(parts._replace(path=f"/{number}"))
         return
     with valkey() as server:
         yield server.url

@@ -63,7 +63,7 @@ async def test_an_order_is_made_once(kind: str, when: str, where: Where) -> None
 async def test_a_key_that_was_left_in_redis_is_gone_by_itself(when: str, where: Where, redis_url: str) -> None:
     async with open_app("psycopg", where) as app:
         with redis.Redis.from_url(redis_url) as client:
-            client.flushall()
+            client.flushdb()
             await dies("psycopg", where, "submit", when, redis_url)
             said = await asyncio.to_thread(_submit_until_known, app, client)
         assert said == Submission(order_no="A-2" if when == "inside" else "A-1", first=when == "inside")

@@ -38,7 +38,7 @@ class EitherDoor:
 async def doors(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Callable[..., EitherDoor]]:
     """Makes doors of one kind on an empty Redis."""
     with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
+        client.flushdb()
         if request.param == "threads":
             yield lambda **options: EitherDoor(RedisDoor(client, **options))
         else:

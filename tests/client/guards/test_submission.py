@@ -156,7 +156,7 @@ def door(request: pytest.FixtureRequest, redis_url: str) -> Iterator[Door]:
         yield LocalDoor()
         return
     with redis.Redis.from_url(redis_url, max_connections=CROWD) as client:
-        client.flushall()
+        client.flushdb()
         yield RedisDoor(client, when_down="refuse")
 
 
@@ -184,7 +184,7 @@ def test_a_creation_that_failed_opens_the_door_at_once(books: Books, door: Door)
 async def test_a_door_for_asyncio(kind: str, where: Where, redis_url: str) -> None:
     async with open_app(kind, where) as app, redis.asyncio.Redis.from_url(redis_url) as client:
         assert isinstance(app, LoopApp)
-        await client.flushall()
+        await client.flushdb()
         books, making, made = app.books, asyncio.Event(), asyncio.Event()
         guard: AsyncSubmissionGuard[Any] = AsyncSubmissionGuard(
             books.begin, door=AsyncRedisDoor(client, when_down="refuse")
