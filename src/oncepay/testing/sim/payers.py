@@ -19,7 +19,7 @@ SCRIPTS: Final = ("pays",) * 6 + (
     "switches and leaves", "comes late", "asks thrice at once", "closes", "closes and pays", "pays and closes",
     "closes and wants it back", "closes, reopens, pays", "asks for another amount",
 )  # fmt: skip
-AGAIN: Final = 16  # about five minutes; a process that died is away for up to seven and a half
+AGAIN: Final = 16  # for a payment about six minutes; a process that died is away for up to seven and a half
 PAUSE_MAX_S: Final = 32.0
 EARLY_S: Final = 300.0
 
