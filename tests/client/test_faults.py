@@ -358,3 +358,24 @@ async def test_a_centre_may_stand_below_a_path(written: str, path: str) -> None:
     assert seen[0] == f"GET {path}?limit=1 HTTP/1.1"
     assert seen[1] == "Bearer onc_x"
     assert seen[2].startswith("oncepay-python/")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_call_goes_by_the_proxy_that_the_environment_names(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append((await read_request(reader))[0])
+        writer.write(answer(200, b'{"data": [], "next": "c"}', "content-type: application/json"))
+
+    centre = f"http://127.0.0.1:{closed_port()}"
+    async with serving(talk) as port:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        async with talking(kind, centre, "onc_x", limits=SHORT) as ours:
+            assert (await ours.ask(lambda c: c.events.list(limit=1))).next == "c"
+        assert seen == [f"GET {centre}/v1/events?limit=1 HTTP/1.1"]
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        async with talking(kind, centre, "onc_x", limits=SHORT) as ours:
+            with pytest.raises(NotSent):
+                await ours.ask(lambda c: c.events.list(limit=1))
+    assert len(seen) == 1
