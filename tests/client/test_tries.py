@@ -244,6 +244,13 @@ def test_pauses_grow_up_to_a_bound_and_are_drawn(draw: float) -> None:
     assert pauses == sorted(pauses)
 
 
+def test_who_has_hours_is_tried_for_hours() -> None:
+    played = Played(CREATE, UNREACHED, limits=Limits(total_s=8_000.0))
+    assert isinstance(played.error, NotSent)
+    assert len(played.sent) > 1_100
+    assert played.pauses[-1] == 0.5 * PAUSE_MAX_S
+
+
 def test_retry_after_is_the_least_pause_and_the_draw_comes_on_top() -> None:
     played = Played(CREATE, said(503, "unavailable", retry=True, after=4), OK, draw=0.5)
     assert played.pauses == [4.1]

@@ -87,7 +87,7 @@ def converse(call: Call[T], limits: Limits, around: Around) -> Generator[Send | 
                 return call.then(None)
         verdict = _judge(call, told, tries, doubt=doubt)
         doubt = doubt or verdict.doubt
-        pause_s = verdict.after_s + around.draw() * min(PAUSE_S * 2 ** (tries - 1), PAUSE_MAX_S)
+        pause_s = verdict.after_s + around.draw() * min(PAUSE_S * 2 ** min(tries - 1, 10), PAUSE_MAX_S)
         if not verdict.again or (doubt and call.once) or around.clock() + pause_s + TRY_MIN_S > end:
             raise verdict.error
         yield Pause(pause_s)
