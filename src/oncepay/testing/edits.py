@@ -5,6 +5,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import gc
 import inspect
 import re
 import textwrap
@@ -94,6 +95,20 @@ def _replaced(text: str, old: str, new: str, where: str) -> str:
     return text[: found[0].start()] + new + text[found[0].end() :]
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """What a bug left behind may not be collected now: CPython 3.11 cannot read a program while it reads another, which
+    the end of a coroutine may do ("AST constructor recursion depth mismatch")."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_no_collection()
 def _compiled(text: str, target: FunctionType) -> CodeType:
     """The code of the function that the text defines, as if it stood where the old one does. Names of a function around
     it become arguments of one around the new, so that it finds what they hold."""
