@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import os
 import re
 import subprocess
@@ -55,6 +57,37 @@ def test_a_bug_is_not_caught_by_an_error_of_its_own() -> None:
 def test_a_bug_that_changes_nothing_cannot_be_planted() -> None:
     with pytest.raises(LookupError, match="stands 0 times"), edit(check_amount, "these words are not there", "")():
         pass
+
+
+class Wreckage:
+    """What a bug leaves behind: garbage whose end reads a program, as the end of a coroutine may, and leaves more."""
+
+    left = 0
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        ast.parse("def end(): return [1, 2]")
+        Wreckage.left -= 1
+        if Wreckage.left > 0:
+            Wreckage()
+
+
+def test_what_a_bug_left_behind_is_not_collected_while_the_next_is_planted() -> None:
+    """CPython 3.11 raises SystemError when one syntax tree is built inside another."""
+    thresholds = gc.get_threshold()
+    Wreckage.left = 1_000_000
+    Wreckage()
+    gc.set_threshold(5)
+    try:
+        for _ in range(20):
+            with edit(check_amount, "if not 1 <= minor", "if  not 1 <= minor")():
+                pass
+    finally:
+        gc.set_threshold(*thresholds)
+        Wreckage.left = 0
+        gc.collect()
 
 
 def test_the_tables_are_drawn_from_the_catalogues() -> None:
