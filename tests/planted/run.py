@@ -28,6 +28,7 @@ class Planter:
         self._bugs = bugs
         self._tell = tell
         self._error: BaseException | None = None
+        self._calm: dict[str, str] = {}  # by test: what it said without any bug, "" if it passed
         self.missed = 0
 
     def pytest_exception_interact(self, call: pytest.CallInfo[Any]) -> None:
@@ -47,23 +48,33 @@ class Planter:
         return True
 
     def _run(self, bug: Bug, items: list[pytest.Item]) -> Found:
-        found = Found(bug)
         for item in items:
-            self._error = None
+            if item.nodeid not in self._calm:
+                self._calm[item.nodeid] = "" if (raised := self._raised(item)) is None else _words(raised)
+            if words := self._calm[item.nodeid]:
+                return Found(bug, item.nodeid, "fails without it, too", words)
             with ExitStack() as planted:
                 try:
                     planted.enter_context(bug.plant())
                 except (LookupError, AttributeError, SyntaxError) as error:
                     return Found(bug, "", "cannot be planted", str(error))
-                planted.enter_context(_within(WITHIN_S))
-                # Its module's fixtures go with it, the session's stay: the next test is told to be the session itself.
-                reports = runtestprotocol(item, nextitem=item.session, log=False)  # type: ignore[arg-type]
-            if any(report.failed for report in reports):
-                raised = self._error
-                words = str(raised).strip().partition("\n")[0]
-                found = Found(bug, item.nodeid, type(raised).__name__, words)
-                break
-        return found
+                raised = self._raised(item)
+            if raised is not None:
+                return Found(bug, item.nodeid, type(raised).__name__, _words(raised))
+        return Found(bug)
+
+    def _raised(self, item: pytest.Item) -> BaseException | None:
+        """Run a test: with what it failed, if it did."""
+        self._error = None
+        with _within(WITHIN_S):
+            # Its module's fixtures go with it, the session's stay: the next test is told to be the session itself.
+            reports = runtestprotocol(item, nextitem=item.session, log=False)  # type: ignore[arg-type]
+        return self._error if any(report.failed for report in reports) else None
+
+
+def _words(raised: BaseException) -> str:
+    """The first line of what it says, or what it is if it says nothing."""
+    return str(raised).strip().partition("\n")[0] or type(raised).__name__
 
 
 def _is(node: str, test: str) -> bool:

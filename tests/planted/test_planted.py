@@ -54,6 +54,23 @@ def test_a_bug_is_not_caught_by_an_error_of_its_own() -> None:
     assert not Found(bug).caught
 
 
+def test_a_test_that_fails_without_the_bug_has_not_caught_it(tmp_path: Path) -> None:
+    (tmp_path / "test_red.py").write_text("def test_red():\n    assert False, 'red anyway'\n", "utf-8")
+    program = (
+        "import pathlib, sys\n"
+        "from oncepay.domain.money import check_amount\nfrom oncepay.testing.edits import edit\n"
+        "from tests.planted import run\nfrom tests.planted.bug import Bug\n"
+        "run.HOME = pathlib.Path(sys.argv[1])\n"
+        "plant = edit(check_amount, 'if not 1 <= minor', 'if  not 1 <= minor')\n"
+        "bug = Bug('a bug', 'no phantom', 'test_red.py::test_red', plant)\n"
+        "print(run.run([bug], lambda found: print(found.caught, found.error, found.words)))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert "False fails without it, too red anyway" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_bug_that_changes_nothing_cannot_be_planted() -> None:
     with pytest.raises(LookupError, match="stands 0 times"), edit(check_amount, "these words are not there", "")():
         pass
