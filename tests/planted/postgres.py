@@ -165,6 +165,21 @@ AFTER_A_COMMIT: Final = (
     ),
 )
 
+SETTING_UP: Final = (
+    Bug(
+        "Of two changes of an endpoint at once the later undoes the other, on PostgreSQL",
+        LOST,
+        f"{RACES}of_two_changes_of_an_endpoint_that_waited_for_each_other_one_is_written",
+        sql("postgres/directory.sql", "replace_endpoint", "AND secrets = :secrets_before", ""),
+    ),
+    Bug(
+        "Two changes of an app that waited for each other are both written",
+        LOST,
+        f"{RACES}of_two_changes_of_an_app_that_waited_for_each_other_one_is_written",
+        sql("postgres/directory.sql", "save_app", "AND value = :stamp", ""),
+    ),
+)
+
 READING: Final = (
     Bug(
         "The feed is read up to its newest row, and skips what commits late",
@@ -284,4 +299,4 @@ SERVERS: Final = (
     ),
 )
 
-BUGS: Final = (*WRITING, *AFTER_A_COMMIT, *READING, *SERVERS)
+BUGS: Final = (*WRITING, *AFTER_A_COMMIT, *SETTING_UP, *READING, *SERVERS)

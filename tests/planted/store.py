@@ -12,6 +12,7 @@ from tests.planted.bug import Bug
 PUMP: Final = "tests/store/test_pump.py::"
 LEDGER: Final = "tests/store/test_ledger.py::"
 SQLITE: Final = "tests/store/test_sqlite.py::"
+DIRECTORY: Final = "tests/store/test_ledger_lists.py::TestTheDirectory::"
 OPENING: Final = "tests/store/test_migrations.py::TestOpening::"
 DURABLE: Final = "acknowledged means durable"
 LOST: Final = "nothing is lost"
@@ -268,6 +269,12 @@ ON_SQLITE: Final = (
         HEARS,
         "tests/store/test_ledger_events.py::TestDeliveries::test_an_endpoint_takes_no_turn_from_another[memory]",
         sql("sqlite", "due_deliveries", "LIMIT :most", "LIMIT 1000"),
+    ),
+    Bug(
+        "Of two changes of an endpoint at once the later undoes the other",
+        LOST,
+        f"{DIRECTORY}test_endpoints_by_compare_and_set[memory]",
+        sql("sqlite", "replace_endpoint", "AND secrets = :secrets_before", ""),
     ),
     Bug(
         "Acknowledged commits need not be on the disk yet",

@@ -118,12 +118,15 @@ class Both:
         """By filter."""
         return await ledger.replay(app, T0 + now, status=status, endpoint=endpoint, limit=limit)
 
-    async def endpoint(self, ledger: Ledger, id_: str, deleted: bool) -> object:
-        """Made or removed."""
-        if deleted:
+    async def endpoint(self, ledger: Ledger, id_: str, kind: str, before: str, after: str) -> object:
+        """Made, changed from what may not be there, or removed."""
+        if kind == "remove":
             return await ledger.delete_endpoint("shop", id_)
-        await ledger.save_endpoint(Endpoint(id=id_, app="shop", url="https://a.example", secrets=("s",)))
-        return await ledger.due_endpoints(T0 + 50)
+        old, new = (
+            Endpoint(id=id_, app="shop", url="https://a.example", secrets=("s", s), disabled=s) for s in (before, after)
+        )
+        saved = await ledger.save_endpoint(new, old if kind == "change" else None)
+        return saved, await ledger.due_endpoints(T0 + 50)
 
     async def open_case(self, ledger: Ledger, order_no: str, app: str, kind: str, at: int) -> object:
         """About a payment that may not be there."""
@@ -167,12 +170,12 @@ class Both:
         )
 
     async def app(self, ledger: Ledger, id_: str, keys: list[str], used: int) -> object:
-        """With some of two keys."""
-        await ledger.save_app(
-            App(id=id_, name="n", keys=tuple(AppKey(hash=k, hint="h", created_ms=T0, used_ms=used) for k in keys))
-        )
+        """With some of two keys; before, if there was an app, with its own or with those same."""
+        app = App(id=id_, name="n", keys=tuple(AppKey(hash=k, hint="h", created_ms=T0, used_ms=used) for k in keys))
+        stands = {known.id: known for known in await ledger.apps()}.get(id_)
+        saved = await ledger.save_app(app, stands if used % 3 else app)
         await ledger.used_key("k1", used + 1)
-        return await ledger.apps()
+        return saved, await ledger.apps()
 
 
 CHANGES: dict[str, Callable[[Payment, int], Change]] = {
@@ -224,7 +227,7 @@ async def everything(ledger: Ledger) -> dict[str, Any]:
 
 times = st.integers(0, 99)
 orders, apps, endpoints = st.sampled_from(ORDERS), st.sampled_from(APPS), st.sampled_from(ENDPOINTS)
-kinds = st.sampled_from(["k1", "k2"])
+kinds, states = st.sampled_from(["k1", "k2"]), st.sampled_from(["", "410 Gone"])
 step = st.one_of(
     st.tuples(st.just("commit"), st.sampled_from(["create", *CHANGES]), orders, apps, st.sampled_from([0, 0, 0, 1, 2]), times),
     st.tuples(st.just("commit"), st.sampled_from(["pay", "start", "move"]), orders, st.just("shop"), st.just(0), times),
@@ -233,7 +236,7 @@ step = st.one_of(
     st.tuples(st.just("claim_deliveries"), times, times, st.integers(1, 3)),
     st.tuples(st.just("mark"), orders, apps, endpoints, st.sampled_from(["due", "done", "parked"]), times),
     st.tuples(st.just("replay"), apps, times, st.sampled_from(["parked", "done", "due"]), endpoints | st.just(""), st.integers(1, 3)),
-    st.tuples(st.just("endpoint"), endpoints, st.booleans()),
+    st.tuples(st.just("endpoint"), endpoints, st.sampled_from(["make", "change", "remove"]), states, states),
     st.tuples(st.just("open_case"), orders, apps, kinds, times),
     st.tuples(st.just("resolve"), orders, apps, kinds),
     st.tuples(st.just("note"), orders, apps, kinds, times),

@@ -66,7 +66,7 @@ async def mark(ledger: Ledger, *marks: DeliveryMark) -> None:
 async def endpoints(ledger: Ledger, *ids: str, app: str = "shop") -> None:
     """Endpoints of an app."""
     for id_ in ids:
-        await ledger.save_endpoint(Endpoint(id=id_, app=app, url=f"https://{id_}.example", secrets=("s",)))
+        await ledger.save_endpoint(Endpoint(id=id_, app=app, url=f"https://{id_}.example", secrets=("s",)), None)
 
 
 class TestTheFeed:

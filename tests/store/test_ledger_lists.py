@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from oncepay.domain.attempt import Fact
 from oncepay.domain.change import CaseOpened, Verb
-from oncepay.domain.errors import Conflict, Invalid
+from oncepay.domain.errors import Invalid
 from oncepay.domain.ids import case_id
 from oncepay.domain.payment import Payment
 from oncepay.ports import App, AppKey, Endpoint, Ledger, Page, SealedAccount
@@ -184,37 +185,71 @@ class TestTheDirectory:
     async def test_apps_with_their_keys(self, ledger: Ledger) -> None:
         old, new = AppKey(hash="h1", hint="aaaa", created_ms=T0), AppKey(hash="h2", hint="bbbb", created_ms=T0 + 1)
         app = App(id="shop", name="店", keys=(old,), private_networks=("10.0.0.0/8",), created_ms=T0)
-        await ledger.save_app(app)
+        assert await ledger.save_app(app, None)
         assert await ledger.apps() == [app]
         rotated = msgspec.structs.replace(app, keys=(new, old), late="accept", unclosable="wait", name="Shop")
-        await ledger.save_app(rotated)
+        assert await ledger.save_app(rotated, app)
         assert await ledger.apps() == [rotated]
-        await ledger.save_app(msgspec.structs.replace(rotated, keys=(new,)))
+        assert await ledger.save_app(msgspec.structs.replace(rotated, keys=(new,)), rotated)
         (found,) = await ledger.apps()
         assert found.keys == (new,), "a key that is not named is gone at once"
 
+    async def test_apps_by_compare_and_set(self, ledger: Ledger) -> None:
+        old = AppKey(hash="h0", hint="0000", created_ms=T0)
+        app = App(id="shop", name="s", keys=(old,), created_ms=T0)
+        racing = [msgspec.structs.replace(app, name=f"s{i}") for i in range(5)]
+        assert sum(await asyncio.gather(*(ledger.save_app(one, None) for one in racing))) == 1
+        (first,) = await ledger.apps()
+        assert not await ledger.save_app(app, None)
+        assert not await ledger.save_app(msgspec.structs.replace(app, id="unborn"), app)
+        news = [AppKey(hash=f"h{i}", hint=f"000{i}", created_ms=T0 + i) for i in range(1, 6)]
+        rotated = [msgspec.structs.replace(first, keys=(new, old)) for new in news]
+        others = [App(id=f"other{i}", name="o") for i in range(5)]
+        told = await asyncio.gather(
+            *(ledger.save_app(one, first) for one in rotated), *(ledger.save_app(one, None) for one in others)
+        )
+        assert told[5:] == [True] * 5, "nobody else wanted to change these"
+        assert sum(told[:5]) == 1, "of what was read alike one is written"
+        assert [found for found in await ledger.apps() if found.id == "shop"] == [rotated[told.index(True)]]
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"name": "t"}, {"late": "accept"}, {"unclosable": "wait"}, {"private_networks": ("10.0.0.0/8",)},
+            {"keys": ()}, {"keys": (AppKey(hash="h2", hint="bbbb", created_ms=T0),)},
+        ],
+    )  # fmt: skip
+    async def test_what_differs_in_an_app_is_a_change_of_it(self, ledger: Ledger, change: dict[str, Any]) -> None:
+        app = App(id="shop", name="s", keys=(AppKey(hash="h1", hint="aaaa", created_ms=T0),))
+        await ledger.save_app(app, None)
+        stamp, stale = await ledger.directory_stamp(), msgspec.structs.replace(app, **change)
+        assert not await ledger.save_app(stale, stale)
+        assert (await ledger.apps(), await ledger.directory_stamp()) == ([app], stamp)
+        await ledger.used_key("h1", T0 + 1)
+        assert await ledger.save_app(stale, app), "a use of its key is none"
+
     async def test_a_keys_last_use_only_moves_forward(self, ledger: Ledger) -> None:
         app = App(id="shop", name="s", keys=(AppKey(hash="h1", hint="aaaa", created_ms=T0),))
-        await ledger.save_app(app)
+        await ledger.save_app(app, None)
         stamp = await ledger.directory_stamp()
         await ledger.used_key("h1", T0 + 60_000)
         await ledger.used_key("h1", T0)
         await ledger.used_key("nobody's", T0)
-        await ledger.save_app(app)
+        assert await ledger.save_app(app, app)
         ((key,),) = [found.keys for found in await ledger.apps()]
         assert key.used_ms == T0 + 60_000
         assert stamp != await ledger.directory_stamp()
 
     async def test_noting_a_use_moves_no_stamp(self, ledger: Ledger) -> None:
-        await ledger.save_app(App(id="shop", name="s", keys=(AppKey(hash="h1", hint="aaaa", created_ms=T0),)))
+        await ledger.save_app(App(id="shop", name="s", keys=(AppKey(hash="h1", hint="aaaa", created_ms=T0),)), None)
         stamp = await ledger.directory_stamp()
         await ledger.used_key("h1", T0)
         assert await ledger.directory_stamp() == stamp
 
     async def test_a_key_never_changes_hands(self, ledger: Ledger) -> None:
         key = AppKey(hash="h1", hint="aaaa", created_ms=T0)
-        await ledger.save_app(App(id="shop", name="s", keys=(key,)))
-        await ledger.save_app(App(id="thief", name="t", keys=(key,)))
+        await ledger.save_app(App(id="shop", name="s", keys=(key,)), None)
+        await ledger.save_app(App(id="thief", name="t", keys=(key,)), None)
         assert {app.id: len(app.keys) for app in await ledger.apps()} == {"shop": 1, "thief": 0}
 
     async def test_accounts_by_compare_and_set(self, ledger: Ledger) -> None:
@@ -238,13 +273,47 @@ class TestTheDirectory:
 
     async def test_endpoints(self, ledger: Ledger) -> None:
         endpoint = Endpoint(id="e1", app="shop", url="https://a.example/hook", secrets=("new", "old"), created_ms=T0)
-        await ledger.save_endpoint(endpoint)
+        assert await ledger.save_endpoint(endpoint, None)
         changed = msgspec.structs.replace(endpoint, disabled="410 Gone", secrets=("new",), login="v1.sealed")
-        await ledger.save_endpoint(changed)
+        assert await ledger.save_endpoint(changed, endpoint)
         assert await ledger.endpoints() == [changed]
-        with pytest.raises(Conflict):
-            await ledger.save_endpoint(msgspec.structs.replace(changed, app="thief"))
+        thiefs = msgspec.structs.replace(changed, app="thief")
+        for before in (changed, thiefs, None):
+            assert not await ledger.save_endpoint(thiefs, before)
         assert await ledger.endpoints() == [changed], "an endpoint never changes hands"
+        moved_away = msgspec.structs.replace(changed, url="https://b.example", created_ms=T0 + 1, disabled="")
+        assert await ledger.save_endpoint(moved_away, changed)
+        assert await ledger.endpoints() == [msgspec.structs.replace(changed, disabled="")], "nor its place"
+
+    async def test_endpoints_by_compare_and_set(self, ledger: Ledger) -> None:
+        endpoint = Endpoint(id="e1", app="shop", url="https://a.example/hook", secrets=("s0",), created_ms=T0)
+        racing = [msgspec.structs.replace(endpoint, secrets=(f"s{i}",)) for i in range(5)]
+        assert sum(await asyncio.gather(*(ledger.save_endpoint(one, None) for one in racing))) == 1
+        (first,) = await ledger.endpoints()
+        assert not await ledger.save_endpoint(endpoint, None)
+        assert await ledger.endpoints() == [first]
+        rotated = [msgspec.structs.replace(first, secrets=(f"t{i}", *first.secrets)) for i in range(5)]
+        disabled = msgspec.structs.replace(first, disabled="410 Gone")
+        racing = [*rotated, disabled]
+        told = await asyncio.gather(*(ledger.save_endpoint(one, first) for one in racing))
+        assert sum(told) == 1, "of what was read alike one is written"
+        assert await ledger.endpoints() == [racing[told.index(True)]]
+
+    @pytest.mark.parametrize("change", [{"secrets": ("s2", "s1")}, {"login": "v1.other"}, {"disabled": "410 Gone"}])
+    async def test_what_differs_in_an_endpoint_is_a_change_of_it(self, ledger: Ledger, change: dict[str, Any]) -> None:
+        endpoint = Endpoint(id="e1", app="shop", url="https://a.example", secrets=("s1", '店"'), login="v1.sealed")
+        await ledger.save_endpoint(endpoint, None)
+        stamp, stale = await ledger.directory_stamp(), msgspec.structs.replace(endpoint, **change)
+        assert not await ledger.save_endpoint(stale, stale)
+        assert (await ledger.endpoints(), await ledger.directory_stamp()) == ([endpoint], stamp)
+        assert await ledger.save_endpoint(stale, endpoint)
+
+    async def test_a_change_does_not_bring_an_endpoint_back(self, ledger: Ledger) -> None:
+        endpoint = Endpoint(id="e1", app="shop", url="https://a.example", secrets=("s1",))
+        await ledger.save_endpoint(endpoint, None)
+        await ledger.delete_endpoint("shop", "e1")
+        assert not await ledger.save_endpoint(msgspec.structs.replace(endpoint, disabled="410 Gone"), endpoint)
+        assert await ledger.endpoints() == []
 
     async def test_the_stamp_moves_with_every_change(self, ledger: Ledger) -> None:
         stamps = [await ledger.directory_stamp()]
@@ -253,13 +322,18 @@ class TestTheDirectory:
             stamps.append(await ledger.directory_stamp())
             assert stamps[-1] != stamps[-2]
 
-        await ledger.save_app(App(id="shop", name="s"))
+        await ledger.save_app(App(id="shop", name="s"), None)
+        await moves()
+        await ledger.save_app(App(id="shop", name="t"), App(id="shop", name="s"))
         await moves()
         await ledger.save_account(
             SealedAccount(id="a", channel="wechat", identity={}, settings={}, sealed="", revision=1)
         )
         await moves()
-        await ledger.save_endpoint(Endpoint(id="e1", app="shop", url="https://a.example", secrets=()))
+        endpoint = Endpoint(id="e1", app="shop", url="https://a.example", secrets=())
+        await ledger.save_endpoint(endpoint, None)
+        await moves()
+        await ledger.save_endpoint(msgspec.structs.replace(endpoint, disabled="410 Gone"), endpoint)
         await moves()
         await ledger.delete_endpoint("shop", "e1")
         await moves()
@@ -270,9 +344,9 @@ class TestTheDirectory:
     async def test_what_no_database_can_hold(self, ledger: Ledger) -> None:
         for bad in ("nul\0", "half \ud800"):
             with pytest.raises(Invalid):
-                await ledger.save_app(App(id="shop", name=bad))
+                await ledger.save_app(App(id="shop", name=bad), None)
             with pytest.raises(Invalid):
-                await ledger.save_endpoint(Endpoint(id="e", app="shop", url=bad, secrets=()))
+                await ledger.save_endpoint(Endpoint(id="e", app="shop", url=bad, secrets=()), None)
             with pytest.raises(Invalid):
                 await ledger.open_case(CaseOpened(about="a", kind="k", text=bad), T0)
         assert await ledger.apps() == []

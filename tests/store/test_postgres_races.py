@@ -6,14 +6,17 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Awaitable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from oncepay.ports import Page
+from oncepay.ports import App, AppKey, Endpoint, Page
 from oncepay.store.postgres import PostgresLedger
 from oncepay.testing.servers import fresh_database
-from tests.store.make import created, paid, payment
+from tests.store.conftest import eventually
+from tests.store.make import T0, created, paid, payment
 from tests.store.postgres_kit import opened, session
 
 ROOT = Path(__file__).parents[2]
@@ -139,3 +142,52 @@ async def test_processes_that_start_at_once_make_one_installation(postgres_url: 
     for _ in range(5):
         with fresh_database(postgres_url) as url:
             assert len(set(await asyncio.gather(*(start(url) for _ in range(6))))) == 1
+
+
+async def both_waiting(url: str, lock: str, *changes: Awaitable[bool]) -> list[bool]:
+    """What two changes are told that have both begun before either could write: ``lock`` is let go when both wait."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with session(url) as holding, session(url) as watching:
+        transaction = holding.transaction()
+        await transaction.start()
+        await holding.execute(lock)
+        told = asyncio.gather(*changes)
+
+        async def all_wait() -> bool:
+            return bool(await watching.fetchval(waiting) == len(changes))
+
+        await eventually(all_wait)
+        await transaction.rollback()
+        return await told
+
+
+async def test_of_two_changes_of_an_app_that_waited_for_each_other_one_is_written(postgres_database: str) -> None:
+    """Each of their statements saw the keys as they were before either, so it must not go by what it saw."""
+    first = App(id="shop", name="s", keys=(AppKey(hash="old", hint="0000", created_ms=T0),))
+    rotated = [
+        msgspec.structs.replace(first, keys=(AppKey(hash=hash_, hint="1111", created_ms=T0 + 1), *first.keys))
+        for hash_ in ("one", "another")
+    ]
+    async with opened(postgres_database) as ledger:
+        assert await ledger.save_app(first, None)
+        told = await both_waiting(
+            postgres_database,
+            "UPDATE meta SET value = value WHERE name = 'directory'",
+            *(ledger.save_app(one, first) for one in rotated),
+        )
+        assert sorted(told) == [False, True]
+        assert await ledger.apps() == [rotated[told.index(True)]]
+
+
+async def test_of_two_changes_of_an_endpoint_that_waited_for_each_other_one_is_written(postgres_database: str) -> None:
+    first = Endpoint(id="e1", app="shop", url="https://a.example", secrets=("old",))
+    changed = [msgspec.structs.replace(first, secrets=(new, "old")) for new in ("one", "another")]
+    async with opened(postgres_database) as ledger:
+        assert await ledger.save_endpoint(first, None)
+        told = await both_waiting(
+            postgres_database,
+            "UPDATE endpoint SET login = login WHERE id = 'e1'",
+            *(ledger.save_endpoint(one, first) for one in changed),
+        )
+        assert sorted(told) == [False, True]
+        assert await ledger.endpoints() == [changed[told.index(True)]]

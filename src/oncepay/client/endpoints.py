@@ -35,7 +35,8 @@ def listed() -> Call[tuple[Endpoint, ...]]:
 
 def rotate(endpoint: str) -> Call[EndpointSecret]:
     """Make a new secret, shown this once. Messages carry the signatures of both, the new one and the one before, until
-    the next rotation: give ``verify`` both until every message of the old one is in. Raises Absent."""
+    the next rotation: give ``verify`` both until every message of the old one is in. Raises Absent, Conflict (others
+    go on changing it)."""
     return Call(
         method="POST",
         path=_path("/rotate", endpoint),
@@ -47,7 +48,8 @@ def rotate(endpoint: str) -> Call[EndpointSecret]:
 
 
 def enable(endpoint: str) -> Call[Endpoint]:
-    """Send to a disabled endpoint again. What was parked meanwhile can be replayed. Raises Absent."""
+    """Send to a disabled endpoint again. What was parked meanwhile can be replayed. Raises Absent, Conflict (others go
+    on changing it)."""
     return Call(
         method="POST",
         path=_path("/enable", endpoint),

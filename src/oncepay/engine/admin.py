@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from ipaddress import ip_network
 from typing import Any, Final
@@ -13,7 +13,7 @@ import msgspec
 from oncepay.domain.errors import Conflict, EndpointAbsent, Invalid
 from oncepay.domain.ids import check_number
 from oncepay.domain.payment import Late, Unclosable
-from oncepay.engine.core import Engine
+from oncepay.engine.core import GUARD_TRIES, Engine
 from oncepay.engine.directory import key_hash
 from oncepay.ports import Account, App, AppKey, Endpoint
 
@@ -25,27 +25,33 @@ URL_MAX: Final = 512
 async def create_app(engine: Engine, app_id: str, name: str) -> tuple[App, str]:
     """A new app and its first key, which is shown this once. Raises Conflict when there is one of that id."""
     check_number(app_id, "id")
-    if app_id in engine.directory.apps():
-        raise Conflict(f"there is an app {app_id!r} already")
     key, row = _new_key(engine)
     app = App(id=app_id, name=name or app_id, keys=(row,), created_ms=engine.clock.now_ms())
-    await _save(engine, app)
+    if not await engine.ledger.save_app(app, None):
+        raise Conflict(f"there is an app {app_id!r} already")
+    await engine.directory.refresh(force=True)
     return app, key
 
 
 async def rotate_key(engine: Engine, app: App) -> str:
     """A second key beside the newest one; an older second one stops working now. The key is shown this once."""
     key, row = _new_key(engine)
-    await _save(engine, msgspec.structs.replace(app, keys=(row, *app.keys)[:KEYS_MAX]))
+    await _change_app(
+        engine, app.id, lambda stands: msgspec.structs.replace(stands, keys=(row, *stands.keys)[:KEYS_MAX])
+    )
     return key
 
 
 async def revoke_key(engine: Engine, app: App, hint: str) -> App:
     """Stop a key at once, named by its last four characters. Raises Invalid when none or several match."""
-    keys = tuple(key for key in app.keys if key.hint != hint)
-    if len(app.keys) - len(keys) != 1:
-        raise Invalid(f"{len(app.keys) - len(keys)} keys end in {hint!r}", field="key")
-    return await _save(engine, msgspec.structs.replace(app, keys=keys))
+
+    def without(stands: App) -> App:
+        keys = tuple(key for key in stands.keys if key.hint != hint)
+        if len(stands.keys) - len(keys) != 1:
+            raise Invalid(f"{len(stands.keys) - len(keys)} keys end in {hint!r}", field="key")
+        return msgspec.structs.replace(stands, keys=keys)
+
+    return await _change_app(engine, app.id, without)
 
 
 def _new_key(engine: Engine) -> tuple[str, AppKey]:
@@ -73,19 +79,29 @@ async def set_policies(
             engine.read_target("https://example.com/", private_networks)  # a list that would open the world is refused
         except ValueError as error:
             raise Invalid(f"private networks: {error}", field="private_networks") from None
-    changed = msgspec.structs.replace(
-        app,
-        late=late or app.late,
-        unclosable=unclosable or app.unclosable,
-        private_networks=app.private_networks if private_networks is None else tuple(private_networks),
+    return await _change_app(
+        engine,
+        app.id,
+        lambda stands: msgspec.structs.replace(
+            stands,
+            late=late or stands.late,
+            unclosable=unclosable or stands.unclosable,
+            private_networks=stands.private_networks if private_networks is None else tuple(private_networks),
+        ),
     )
-    return await _save(engine, changed)
 
 
-async def _save(engine: Engine, app: App) -> App:
-    await engine.ledger.save_app(app)
-    await engine.directory.refresh(force=True)
-    return app
+async def _change_app(engine: Engine, app_id: str, change: Callable[[App], App]) -> App:
+    """Again from what stands now when another change was faster: to write what was read before would bring back a key
+    that was just revoked. Raises AppAbsent, Conflict when that goes on, and what ``change`` raises."""
+    for _ in range(GUARD_TRIES):
+        stands = engine.directory.app(app_id)
+        changed = change(stands)
+        saved = await engine.ledger.save_app(changed, stands)
+        await engine.directory.refresh(force=True)
+        if saved:
+            return changed
+    raise Conflict(f"app {app_id!r} is being changed by others all the time; repeat")
 
 
 async def add_account(
@@ -152,7 +168,8 @@ async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, st
         login=engine.directory.seal_login(endpoint_id, login),
         created_ms=engine.clock.now_ms(),
     )
-    await engine.ledger.save_endpoint(endpoint)
+    if not await engine.ledger.save_endpoint(endpoint, None):
+        raise Conflict("there is an endpoint of this id already; repeat")
     await engine.directory.refresh(force=True)
     return endpoint, secret
 
@@ -169,36 +186,49 @@ async def _stored(engine: Engine, app: App, endpoint_id: str) -> Endpoint:
     raise EndpointAbsent
 
 
+async def _change_endpoint(
+    engine: Engine, app: App, endpoint_id: str, change: Callable[[Endpoint], Endpoint]
+) -> Endpoint:
+    """Again from what stands now when another change was faster, be it our own disabling. Raises EndpointAbsent when it
+    is gone by then, Conflict when others go on changing it, and what ``change`` raises."""
+    for _ in range(GUARD_TRIES):
+        stands = await _stored(engine, app, endpoint_id)
+        changed = change(stands)
+        if await engine.ledger.save_endpoint(changed, stands):
+            await engine.directory.refresh(force=True)
+            return changed
+    raise Conflict("the endpoint is being changed by others all the time; repeat", endpoint=endpoint_id)
+
+
 async def rotate_secret(engine: Engine, app: App, endpoint_id: str) -> str:
     """A second secret: messages carry both signatures until the next rotation. Shown this once."""
-    stored = await _stored(engine, app, endpoint_id)
     secret = _new_secret(engine)
     sealed = engine.directory.seal_secret(endpoint_id, secret)
-    changed = msgspec.structs.replace(stored, secrets=(sealed, *stored.secrets)[:SECRETS_MAX])
-    await engine.ledger.save_endpoint(changed)
-    await engine.directory.refresh(force=True)
+    await _change_endpoint(
+        engine,
+        app,
+        endpoint_id,
+        lambda stands: msgspec.structs.replace(stands, secrets=(sealed, *stands.secrets)[:SECRETS_MAX]),
+    )
     return secret
 
 
 async def change_login(engine: Engine, app: App, endpoint_id: str, url: str) -> Endpoint:
     """Another user or password at the same broker; what waits to be delivered stays. ``url``: the endpoint's own, with
     the new login in it. Raises Invalid when it is another place."""
-    stored = await _stored(engine, app, endpoint_id)
-    shown, login = read_url(engine, app, url)
-    if shown != stored.url:
-        raise Invalid("url: another place than the endpoint's; only its user and password can change", field="url")
-    changed = msgspec.structs.replace(stored, login=engine.directory.seal_login(endpoint_id, login))
-    await engine.ledger.save_endpoint(changed)
-    await engine.directory.refresh(force=True)
-    return changed
+
+    def logged_in(stands: Endpoint) -> Endpoint:
+        shown, login = read_url(engine, app, url)
+        if shown != stands.url:
+            raise Invalid("url: another place than the endpoint's; only its user and password can change", field="url")
+        return msgspec.structs.replace(stands, login=engine.directory.seal_login(endpoint_id, login))
+
+    return await _change_endpoint(engine, app, endpoint_id, logged_in)
 
 
 async def enable_endpoint(engine: Engine, app: App, endpoint_id: str) -> Endpoint:
     """Deliver to it again."""
-    stored = msgspec.structs.replace(await _stored(engine, app, endpoint_id), disabled="")
-    await engine.ledger.save_endpoint(stored)
-    await engine.directory.refresh(force=True)
-    return stored
+    return await _change_endpoint(engine, app, endpoint_id, lambda stands: msgspec.structs.replace(stands, disabled=""))
 
 
 async def remove_endpoint(engine: Engine, app: App, endpoint_id: str) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from oncepay.domain.errors import OncepayError
-from oncepay.engine.core import Engine, log
+from oncepay.engine.core import GUARD_TRIES, Engine, log
 from oncepay.engine.metrics import DELIVERIES, labelled
 from oncepay.ports import DeliveryMark, DeliveryRow, Endpoint, EventRow, Message, Outcome, Publisher
 
@@ -182,11 +182,16 @@ class Deliverer:
         await self._engine.ledger.mark_deliveries((mark,))
 
     async def _disable(self, endpoint: Endpoint, why: str) -> None:
+        """Again from what stands when somebody changes it at this moment; left alone when it is removed or disabled by
+        then. Where others change it all the time, the next delivery that is answered so disables it."""
         engine = self._engine
-        for stored in await engine.ledger.endpoints():
-            if stored.id == endpoint.id and not stored.disabled:
-                await engine.ledger.save_endpoint(msgspec.structs.replace(stored, disabled=why))
+        for _ in range(GUARD_TRIES):
+            stands = next((known for known in await engine.ledger.endpoints() if known.id == endpoint.id), None)
+            if stands is None or stands.disabled:
+                break
+            if await engine.ledger.save_endpoint(msgspec.structs.replace(stands, disabled=why), stands):
                 log.warning("endpoint.disabled endpoint=%s why=%s", endpoint.id, why)
+                break
         await engine.directory.refresh(force=True)
 
     async def finish(self, seconds: float) -> None:

@@ -66,6 +66,7 @@ async def enable(ask: Ask[None, Nothing]) -> Reply:
 
 
 _ABSENT: Final = (errors.EndpointAbsent,)
+_CHANGED: Final = (errors.EndpointAbsent, errors.Conflict)  # by others all the time
 _ONE: Final = (Answer(200, "The endpoint.", answers.EndpointView),)
 
 RESOURCES: Final = (
@@ -103,12 +104,12 @@ RESOURCES: Final = (
             auth="key",
             summary="Rotate an endpoint's secret",
             answers=(Answer(200, "The new secret, shown this once.", answers.EndpointSecret),),
-            errors=_ABSENT,
+            errors=_CHANGED,
         ),
     ),
     Resource(
         "/v1/endpoints/{endpoint}/enable",
         "endpoints",
-        POST=Verb(run=enable, auth="key", summary="Enable an endpoint", answers=_ONE, errors=_ABSENT),
+        POST=Verb(run=enable, auth="key", summary="Enable an endpoint", answers=_ONE, errors=_CHANGED),
     ),
 )

@@ -166,8 +166,9 @@ class Ledger(Protocol):
         """All apps with their keys."""
         ...
 
-    async def save_app(self, app: App) -> None:
-        """Create or replace an app."""
+    async def save_app(self, app: App, before: App | None) -> bool:
+        """Create an app (``before`` None), or replace it by compare-and-set on ``before``, whatever the last use of its
+        keys; a key that it no longer names is gone. False: another was faster."""
         ...
 
     async def used_key(self, hash_: str, at_ms: int) -> None:
@@ -186,8 +187,9 @@ class Ledger(Protocol):
         """All endpoints."""
         ...
 
-    async def save_endpoint(self, endpoint: Endpoint) -> None:
-        """Create or replace an endpoint."""
+    async def save_endpoint(self, endpoint: Endpoint, before: Endpoint | None) -> bool:
+        """Create an endpoint (``before`` None), or replace its secrets, login and state by compare-and-set on those of
+        ``before``; app, url and birth never change. False: another was faster, or it is gone."""
         ...
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:

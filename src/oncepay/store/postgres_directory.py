@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from oncepay.domain.errors import Conflict
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
 from oncepay.store.migrations import epoch_of
-from oncepay.store.rows import check_ints, check_texts, from_json, json_of
+from oncepay.store.rows import app_compared, check_ints, check_texts, endpoint_columns, from_json, json_of
 
 if TYPE_CHECKING:
     from oncepay.store.postgres_link import Calls
@@ -35,16 +34,23 @@ class Directory:
             for id_, name, late, unclosable, networks, created_ms in await self._calls.read("read_apps")
         ]  # fmt: skip
 
-    async def save_app(self, app: App) -> None:
-        """Create or replace an app; keys that it no longer names are gone."""
+    async def save_app(self, app: App, before: App | None) -> bool:
+        """Create, or replace by compare-and-set on ``before``; keys that it no longer names are gone."""
         check_texts(app.id, app.name, *(key.hash + key.hint for key in app.keys))
         check_ints(app.created_ms, *(key.created_ms for key in app.keys), *(key.used_ms for key in app.keys))
-        await self._calls.write(
-            "save_app", id=app.id, name=app.name, late=app.late, unclosable=app.unclosable,
-            private_networks=json_of(app.private_networks), created_ms=app.created_ms,
-            hashes=[key.hash for key in app.keys], hints=[key.hint for key in app.keys],
-            keys_created=[key.created_ms for key in app.keys], keys_used=[key.used_ms for key in app.keys],
-        )  # fmt: skip
+        while True:  # each time round, somebody else has changed something else of who there is
+            stamp = await self.directory_stamp()
+            stands = next((known for known in await self.apps() if known.id == app.id), None)
+            if app_compared(stands) != app_compared(before):
+                return False
+            saved = await self._calls.write(
+                "save_app", stamp=stamp, id=app.id, name=app.name, late=app.late, unclosable=app.unclosable,
+                private_networks=json_of(app.private_networks), created_ms=app.created_ms,
+                hashes=[key.hash for key in app.keys], hints=[key.hint for key in app.keys],
+                keys_created=[key.created_ms for key in app.keys], keys_used=[key.used_ms for key in app.keys],
+            )  # fmt: skip
+            if saved:
+                return True
 
     async def used_key(self, hash_: str, at_ms: int) -> None:
         """Note a key's last use."""
@@ -88,16 +94,10 @@ class Directory:
             for id_, app_id, url, secrets, login, disabled, created_ms in await self._calls.read("read_endpoints")
         ]
 
-    async def save_endpoint(self, endpoint: Endpoint) -> None:
-        """Create or replace an endpoint. Raises Conflict when it is another app's."""
-        check_texts(endpoint.id, endpoint.app, endpoint.url, endpoint.login, endpoint.disabled)
-        check_ints(endpoint.created_ms)
-        saved = await self._calls.write(
-            "save_endpoint", id=endpoint.id, app=endpoint.app, url=endpoint.url, secrets=json_of(endpoint.secrets),
-            login=endpoint.login, disabled=endpoint.disabled, created_ms=endpoint.created_ms,
-        )  # fmt: skip
-        if not saved:
-            raise Conflict("the endpoint is another app's", endpoint=endpoint.id)
+    async def save_endpoint(self, endpoint: Endpoint, before: Endpoint | None) -> bool:
+        """Create, or replace by compare-and-set on what of ``before`` ever changes; False: another was faster."""
+        statement = "create_endpoint" if before is None else "replace_endpoint"
+        return bool(await self._calls.write(statement, **endpoint_columns(endpoint, before)))
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:
         """Remove one; its due deliveries are dropped."""

@@ -16,7 +16,7 @@ from oncepay.domain.change import Act, CaseOpened, Change, Verb
 from oncepay.domain.errors import Invalid
 from oncepay.domain.ids import case_id
 from oncepay.domain.payment import Payment
-from oncepay.ports import CaseRow, DeliveryMark, DeliveryRow, EventRow, EvidenceRow, UnappliedRow
+from oncepay.ports import App, CaseRow, DeliveryMark, DeliveryRow, Endpoint, EventRow, EvidenceRow, UnappliedRow
 
 INT_MAX: Final = 2**63 - 1  # BIGINT
 
@@ -312,6 +312,32 @@ def unapplied_of(row: Row) -> UnappliedRow:
         payment_id=payment_id, key=key, channel=channel, account=account, road=road, body=bytes(body), why=why,
         at_ms=at_ms,
     )  # fmt: skip
+
+
+def app_compared(app: App | None) -> object:
+    """What two states of an app must have in common to be the same. When its keys were last used is noted all the time,
+    and is no change of it."""
+    if app is None:
+        return None
+    return app.name, app.late, app.unclosable, app.private_networks, {key.hash for key in app.keys}
+
+
+def endpoint_columns(endpoint: Endpoint, before: Endpoint | None) -> dict[str, Any]:
+    """The columns of an endpoint by name, and those of ``before`` that may have changed, as they were written: what is
+    sealed is compared sealed, since no two seals of one secret are alike. Raises Invalid."""
+    e = endpoint
+    check_texts(e.id, e.app, e.url, e.login, e.disabled)
+    check_ints(e.created_ms)
+    columns = {
+        "id": e.id, "app": e.app, "url": e.url, "secrets": json_of(e.secrets), "login": e.login,
+        "disabled": e.disabled, "created_ms": e.created_ms,
+    }  # fmt: skip
+    if before is not None:
+        columns |= {
+            "secrets_before": json_of(before.secrets), "login_before": before.login,
+            "disabled_before": before.disabled,
+        }  # fmt: skip
+    return columns
 
 
 def json_of(value: object) -> str:

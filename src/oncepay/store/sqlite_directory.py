@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from oncepay.domain.errors import Conflict
+from collections.abc import Callable
+
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
 from oncepay.store import rows
 from oncepay.store.migrations import epoch_of
@@ -14,25 +15,32 @@ class Directory(Base):
 
     async def apps(self) -> list[App]:
         """All apps with their keys, newest first."""
+        return self._apps(self._read)
+
+    @staticmethod
+    def _apps(read: Callable[[str], list[rows.Row]]) -> list[App]:
         keys: dict[str, list[AppKey]] = {}
-        for app, hash_, hint, created_ms, used_ms in self._read("list_keys"):
+        for app, hash_, hint, created_ms, used_ms in read("list_keys"):
             keys.setdefault(app, []).append(AppKey(hash=hash_, hint=hint, created_ms=created_ms, used_ms=used_ms))
         return [
             App(
                 id=id_, name=name, late=late, unclosable=unclosable, keys=tuple(keys.get(id_, ())),
                 private_networks=tuple(rows.from_json(networks)), created_ms=created_ms,
             )
-            for id_, name, late, unclosable, networks, created_ms in self._read("list_apps")
+            for id_, name, late, unclosable, networks, created_ms in read("list_apps")
         ]  # fmt: skip
 
-    async def save_app(self, app: App) -> None:
-        """Create or replace an app: keys that it does not name are gone at once."""
+    async def save_app(self, app: App, before: App | None) -> bool:
+        """Create, or replace by compare-and-set on ``before``: keys that it does not name are gone at once."""
         rows.check_texts(app.id, app.name, *app.private_networks)
         rows.check_texts(*(text for key in app.keys for text in (key.hash, key.hint)))
         rows.check_ints(app.created_ms, *(ms for key in app.keys for ms in (key.created_ms, key.used_ms)))
         networks = rows.json_of(app.private_networks)
 
-        def work() -> None:
+        def work() -> bool:
+            stands = next((known for known in self._apps(self._pick) if known.id == app.id), None)
+            if rows.app_compared(stands) != rows.app_compared(before):
+                return False
             self._run("save_app", (app.id, app.name, app.late, app.unclosable, networks, app.created_ms))
             kept = {key.hash for key in app.keys}
             for owner, hash_, *_ in self._pick("list_keys"):
@@ -41,8 +49,9 @@ class Directory(Base):
             for key in app.keys:
                 self._run("save_key", (key.hash, app.id, key.hint, key.created_ms, key.used_ms))
             self._run("stamp_directory")
+            return True
 
-        await self._write(work)
+        return await self._write(work)
 
     async def used_key(self, hash_: str, at_ms: int) -> None:
         """Note a key's last use."""
@@ -94,19 +103,17 @@ class Directory(Base):
             for id_, app, url, secrets, login, disabled, created_ms in self._read("list_endpoints")
         ]
 
-    async def save_endpoint(self, endpoint: Endpoint) -> None:
-        """Create or replace an endpoint. Raises Conflict when it is another app's."""
-        e = endpoint
-        rows.check_texts(e.id, e.app, e.url, e.login, e.disabled)
-        rows.check_ints(e.created_ms)
-        secrets = rows.json_of(e.secrets)
+    async def save_endpoint(self, endpoint: Endpoint, before: Endpoint | None) -> bool:
+        """Create, or replace by compare-and-set on what of ``before`` ever changes."""
+        columns = rows.endpoint_columns(endpoint, before)
 
-        def work() -> None:
-            if not self._run("save_endpoint", (e.id, e.app, e.url, secrets, e.login, e.disabled, e.created_ms)):
-                raise Conflict("the endpoint is another app's", endpoint=e.id)
-            self._run("stamp_directory")
+        def work() -> bool:
+            saved = self._run("create_endpoint" if before is None else "replace_endpoint", columns)
+            if saved:
+                self._run("stamp_directory")
+            return bool(saved)
 
-        await self._write(work)
+        return await self._write(work)
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:
         """Remove one; what was due to it is dropped, a piece at a time."""

@@ -11,11 +11,20 @@ SELECT hash, app_id, hint, created_ms, used_ms
  ORDER BY app_id, created_ms DESC, hash;
 
 -- name: save_app
--- Create or replace an app with its keys: those that are not named are gone at once. A key's last use only moves
--- forward. The stamp tells all processes. Keys app_pkey, app_key_pkey.
-WITH saved AS (
+-- Create or replace an app with its keys, if the stamp has not moved: an app is several rows, which are compared before,
+-- by a statement of their own. Taken first, the stamp is the lock too: else two who waited for each other's rows would
+-- both go by what was there before either. Keys that are not named are gone at once; a key's last use only moves
+-- forward. Keys meta_pkey, app_pkey, app_key_pkey.
+WITH moved AS (
+  UPDATE meta
+     SET value = value::bigint + 1
+   WHERE name = 'directory'
+     AND value = :stamp
+  RETURNING value
+), saved AS (
   INSERT INTO app (id, name, late, unclosable, private_networks, created_ms)
-  VALUES (:id, :name, :late, :unclosable, :private_networks, :created_ms)
+  SELECT :id, :name, :late, :unclosable, :private_networks, :created_ms::bigint
+    FROM moved
       ON CONFLICT (id) DO UPDATE
      SET name = excluded.name, late = excluded.late, unclosable = excluded.unclosable,
          private_networks = excluded.private_networks
@@ -23,17 +32,20 @@ WITH saved AS (
   DELETE FROM app_key
    WHERE app_id = :id
      AND hash <> ALL(:hashes::text[])
+     AND EXISTS (SELECT 1 FROM moved)
 ), keys AS (
   INSERT INTO app_key (hash, app_id, hint, created_ms, used_ms)
   SELECT k.hash, :id, k.hint, k.created_ms, k.used_ms
     FROM unnest(:hashes::text[], :hints::text[], :keys_created::bigint[], :keys_used::bigint[])
          AS k(hash, hint, created_ms, used_ms)
+   WHERE EXISTS (SELECT 1 FROM moved)
    ORDER BY k.hash COLLATE "C"
       ON CONFLICT (hash) DO UPDATE
      SET used_ms = greatest(app_key.used_ms, excluded.used_ms)
    WHERE app_key.app_id = excluded.app_id
 )
-UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory';
+SELECT value
+  FROM moved;
 
 -- name: used_key
 -- Note a key's last use. Key app_key_pkey.
@@ -71,14 +83,28 @@ SELECT id, app_id, url, secrets, login, disabled, created_ms
   FROM endpoint
  ORDER BY id;
 
--- name: save_endpoint
--- Create or replace an endpoint; it never moves to another app. Key endpoint_pkey.
+-- name: create_endpoint
+-- A new endpoint, once. Key endpoint_pkey.
 WITH saved AS (
   INSERT INTO endpoint (id, app_id, url, secrets, login, disabled, created_ms)
   VALUES (:id, :app, :url, :secrets, :login, :disabled, :created_ms)
-      ON CONFLICT (id) DO UPDATE
-     SET url = excluded.url, secrets = excluded.secrets, login = excluded.login, disabled = excluded.disabled
-   WHERE endpoint.app_id = excluded.app_id
+      ON CONFLICT (id) DO NOTHING
+  RETURNING id
+)
+UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM saved)
+RETURNING value;
+
+-- name: replace_endpoint
+-- A compare-and-set on all of it that ever changes: a rotation and our own disabling at once would else undo each other,
+-- and a change would bring back what was removed. Key endpoint_pkey.
+WITH saved AS (
+  UPDATE endpoint
+     SET secrets = :secrets, login = :login, disabled = :disabled
+   WHERE id = :id
+     AND app_id = :app
+     AND secrets = :secrets_before
+     AND login = :login_before
+     AND disabled = :disabled_before
   RETURNING id
 )
 UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM saved)

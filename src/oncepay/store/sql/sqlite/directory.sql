@@ -23,7 +23,7 @@ SELECT app_id, hash, hint, created_ms, used_ms
  ORDER BY app_id, created_ms DESC, hash;
 
 -- name: save_app
--- Create or replace.
+-- Create or replace; whether what is replaced is what was read is looked at before, in the same transaction.
 INSERT INTO app (id, name, late, unclosable, private_networks, created_ms)
 VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (id) DO UPDATE
@@ -76,13 +76,22 @@ SELECT id, app_id, url, secrets, login, disabled, created_ms
   FROM endpoint
  ORDER BY id;
 
--- name: save_endpoint
--- Create or replace; an endpoint never changes hands.
+-- name: create_endpoint
+-- Once.
 INSERT INTO endpoint (id, app_id, url, secrets, login, disabled, created_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE
-   SET url = excluded.url, secrets = excluded.secrets, login = excluded.login, disabled = excluded.disabled
- WHERE app_id = excluded.app_id;
+VALUES (:id, :app, :url, :secrets, :login, :disabled, :created_ms)
+    ON CONFLICT (id) DO NOTHING;
+
+-- name: replace_endpoint
+-- A compare-and-set on all of it that ever changes: a rotation and our own disabling at once would else undo each other,
+-- and a change would bring back what was removed.
+UPDATE endpoint
+   SET secrets = :secrets, login = :login, disabled = :disabled
+ WHERE id = :id
+   AND app_id = :app
+   AND secrets = :secrets_before
+   AND login = :login_before
+   AND disabled = :disabled_before;
 
 -- name: delete_endpoint
 -- Only its app can.
