@@ -6,7 +6,7 @@ from typing import Final
 
 from oncepay.domain import commands, decide, fingerprint, hear, ids, plan, settle
 from oncepay.domain.attempt import OVER, SUCCEEDED, TRANSITIONS, Fact
-from oncepay.engine import core, deliver, intake, step, workers
+from oncepay.engine import admin, core, deliver, directory, intake, step, workers
 from oncepay.publishers import schedule
 from oncepay.testing.edits import edit, entry, put
 from tests.planted.bug import ASSERTED, Bug
@@ -329,10 +329,32 @@ LOOP: Final = (
         fails=(*ASSERTED, "KeyError"),
     ),
     Bug(
+        "What another process added or enabled just now is parked as gone or disabled",
+        HEARS,
+        f"{IN_DOUBT}what_another_process_added_just_now_is_not_parked_as_gone",
+        edit(deliver.Deliverer._known, "await directory.refresh()", "pass"),
+    ),
+    Bug(
+        "What happens while an endpoint is disabled is not kept for it",
+        HEARS,
+        f"{IN_DOUBT}an_endpoint_that_is_gone_is_disabled_and_its_events_wait_parked",
+        edit(
+            directory.Directory.refresh,
+            "for endpoint in endpoints.values():",
+            "for endpoint in (e for e in endpoints.values() if not e.disabled):",
+        ),
+    ),
+    Bug(
         "A delivery that was given up is gone",
         HEARS,
         f"{IN_DOUBT}tries_end_parked_after_thirty_days_and_can_be_replayed",
         edit(deliver.Deliverer._park, '"parked"', '"done"'),
+    ),
+    Bug(
+        "A rotation whose answer is lost takes the secret away that is in use",
+        HEARS,
+        "tests/spec/test_set_up_at_once.py::TestAnEndpoint::test_a_rotation_whose_answer_is_lost_is_made_once",
+        edit(admin.rotate_secret, "if known != sealed", ""),
     ),
     Bug(
         "A webhook that failed is tried again every five seconds",

@@ -4,6 +4,7 @@ keys that changed, endpoints that are dead."""
 from __future__ import annotations
 
 import asyncio
+import copy
 from typing import Any
 
 import msgspec
@@ -232,15 +233,41 @@ async def test_a_fault_of_ours_in_a_delivery_stops_no_other(town: Town, monkeypa
 async def test_an_endpoint_that_is_gone_is_disabled_and_its_events_wait_parked(town: Town) -> None:
     town.shop.status = 410
     await paid(town, "D-7")
-    assert town.engine.directory.endpoints_of("shop") == ()
-    rows, _ = await town.engine.ledger.deliveries("shop", Page(limit=10), status="parked")
-    assert [row.last for row in rows] == ["410 Gone"]
+    (stored,) = await town.engine.ledger.endpoints()
+    assert stored.disabled == "410 Gone"
     town.shop.status = 204
-    stored = town.engine.directory.all_endpoints_of("shop")[0]
+    await paid(town, "D-8")
+    rows, _ = await town.engine.ledger.deliveries("shop", Page(limit=10), status="parked")
+    assert {row.last for row in rows} == {"410 Gone", "the endpoint is disabled"}
     await admin.enable_endpoint(town.engine, town.app, stored.id)
+    assert await town.replays() == 2
+    await town.passes(5)
+    assert (town.shop.told("D-7"), town.shop.told("D-8")) == (["paid"], ["paid"])
+
+
+async def test_what_another_process_enabled_just_now_is_not_parked_again(town: Town) -> None:
+    """Enabled and replayed there, claimed here before this process has looked."""
+    town.shop.status = 410
+    await paid(town, "D-9")
+    town.shop.status = 204
+    (stored,) = await town.engine.ledger.endpoints()
+    assert await town.engine.ledger.save_endpoint(msgspec.structs.replace(stored, disabled=""), stored)
     assert await town.replays() == 1
     await town.passes(5)
-    assert town.shop.told("D-7") == ["paid"]
+    assert town.shop.told("D-9") == ["paid"]
+
+
+async def test_what_another_process_added_just_now_is_not_parked_as_gone(town: Town) -> None:
+    engine, handing_over = town.engine, town.engine.hand_over
+    (first,) = engine.directory.endpoints_of("shop")
+    await admin.remove_endpoint(engine, town.app, first.id)
+    stale = copy.copy(engine.directory)
+    _, town.shop.secret = await admin.add_endpoint(engine, town.app, town.shop.url)
+    engine.hand_over = None  # the other process does not work
+    await paid(town, "D-10")
+    engine.directory, engine.hand_over = stale, handing_over
+    await town.passes(5)
+    assert town.shop.told("D-10") == ["paid"]
 
 
 async def test_a_dead_endpoint_slows_no_other(town: Town) -> None:

@@ -1,5 +1,6 @@
 """Two changes of one app or one endpoint at the same moment: neither is lost, and what was removed stays removed. The
-second is made whole between the moment at which the first has read and the one at which it writes."""
+second is made whole between the moment at which the first has read and the one at which it writes. And changes whose
+answer is lost: they are not made twice, and who made them is not told to make them again."""
 
 from __future__ import annotations
 
@@ -9,13 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from oncepay.domain.errors import Conflict, EndpointAbsent, Invalid
+from oncepay.domain.errors import CommitUnknown, Conflict, EndpointAbsent, KeyReused, Unavailable
 from oncepay.engine import admin
 from oncepay.ports import App, Endpoint, Page
 from tests.spec.centre import Town
 from tests.spec.test_stories import paid
 
 Meanwhile = Callable[[], Awaitable[object]]
+Write = Callable[..., Awaitable[Any]]
 
 
 class Between:
@@ -27,23 +29,53 @@ class Between:
 
     def once(self, write: str, meanwhile: Meanwhile) -> None:
         """Before the next one; those that ``meanwhile`` makes are made as always."""
-        self._before(write, meanwhile, again=False)
+        self._before(write, meanwhile, times=1)
 
     def each(self, write: str, meanwhile: Meanwhile) -> None:
-        """Before every one."""
-        self._before(write, meanwhile, again=True)
+        """Before every one, but those that ``meanwhile`` makes."""
+        self._before(write, meanwhile, times=1_000)
 
-    def _before(self, write: str, meanwhile: Meanwhile, *, again: bool) -> None:
-        real = getattr(self._ledger, write)
+    def loses(self, write: str, *, written: bool, away: str = "") -> None:
+        """The answer to the next one, which was written or was not. ``away``: what cannot be asked any more then."""
 
-        async def later(*given: Any) -> Any:
-            self._patch.setattr(self._ledger, write, real)
+        async def not_told(real: Write, given: tuple[Any, ...]) -> Any:
+            if written:
+                await real(*given)
+            if away:
+                self.away(away)
+            raise CommitUnknown("the connection was lost")
+
+        self._instead(write, not_told, times=1)
+
+    def away(self, read: str) -> None:
+        """From now on the store does not answer this."""
+
+        async def unavailable(*_: Any) -> Any:
+            raise Unavailable("the database does not answer")
+
+        self._patch.setattr(self._ledger, read, unavailable)
+
+    def _before(self, write: str, meanwhile: Meanwhile, times: int) -> None:
+        async def later(real: Write, given: tuple[Any, ...]) -> Any:
             await meanwhile()
-            if again:
-                self._patch.setattr(self._ledger, write, later)
             return await real(*given)
 
-        self._patch.setattr(self._ledger, write, later)
+        self._instead(write, later, times)
+
+    def _instead(self, write: str, other: Callable[[Write, tuple[Any, ...]], Awaitable[Any]], times: int) -> None:
+        real, left, inside = getattr(self._ledger, write), times, False
+
+        async def written(*given: Any) -> Any:
+            nonlocal left, inside
+            if inside or not left:
+                return await real(*given)
+            left, inside = left - 1, True
+            try:
+                return await other(real, given)
+            finally:
+                inside = False
+
+        self._patch.setattr(self._ledger, write, written)
 
 
 @pytest.fixture
@@ -53,7 +85,7 @@ def between(town: Town, monkeypatch: pytest.MonkeyPatch) -> Between:
 
 def hook(town: Town) -> Endpoint:
     """The shop's endpoint, its secrets opened."""
-    (endpoint,) = town.engine.directory.all_endpoints_of("shop")
+    (endpoint,) = town.engine.directory.endpoints_of("shop")
     return endpoint
 
 
@@ -130,7 +162,7 @@ class TestAnEndpoint:
         town.shop.status = 410
         await paid(town, "S-3")
         assert await town.engine.ledger.endpoints() == []
-        assert town.engine.directory.all_endpoints_of("shop") == []
+        assert town.engine.directory.endpoints_of("shop") == ()
 
     async def test_who_disabled_it_first_has_said_why(self, town: Town, between: Between) -> None:
         """Another process heard the same answer; what it wrote stands, and the delivery is parked all the same."""
@@ -161,6 +193,44 @@ class TestAnEndpoint:
             await admin.rotate_secret(town.engine, town.app, endpoint_id)
         assert toggled > 1
         assert await signs_with(town) == (town.shop.secret,)
+
+    @pytest.mark.parametrize("written", [True, False])
+    async def test_a_rotation_whose_answer_is_lost_is_made_once(
+        self, town: Town, between: Between, *, written: bool
+    ) -> None:
+        """A second rotation would take away the secret that everybody has."""
+        between.loses("save_endpoint", written=written)
+        shown = await admin.rotate_secret(town.engine, town.app, hook(town).id)
+        assert await signs_with(town) == (shown, town.shop.secret)
+
+    async def test_what_nobody_can_say_is_not_said_to_have_failed(self, town: Town, between: Between) -> None:
+        between.loses("save_endpoint", written=True, away="endpoints")
+        with pytest.raises(CommitUnknown):
+            await admin.rotate_secret(town.engine, town.app, hook(town).id)
+
+    async def test_what_is_written_stands_where_it_cannot_be_read_back(
+        self, town: Town, between: Between, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            Between(town, patched).away("directory_stamp")
+            shown = await admin.rotate_secret(town.engine, town.app, hook(town).id)
+            assert hook(town).secrets == (town.shop.secret,)
+        await town.engine.directory.refresh()
+        assert hook(town).secrets == (shown, town.shop.secret)
+
+    async def test_an_app_has_one_of_a_url(self, town: Town, between: Between) -> None:
+        """Two shops that start at once both add it; each would refuse what is signed for the other."""
+        made: list[Endpoint] = []
+
+        async def add() -> None:
+            made.append((await admin.add_endpoint(town.engine, town.app, "https://example.com/hook"))[0])
+
+        between.once("save_endpoint", add)
+        with pytest.raises(KeyReused) as refused:
+            await admin.add_endpoint(town.engine, town.app, "https://example.com/hook")
+        assert refused.value.fields["endpoint"] == made[0].id
+        assert {e.url for e in await town.engine.ledger.endpoints()} == {town.shop.url, "https://example.com/hook"}
+        assert len(await town.engine.ledger.endpoints()) == 2
 
     async def test_a_new_one_takes_no_others_place(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
         before = await town.engine.ledger.endpoints()
@@ -207,10 +277,19 @@ class TestAnApp:
         assert town.key[-4:] not in {key.hint for key in stored.keys}
         assert town.engine.directory.app_of_key(town.key) is None
 
-    async def test_a_key_is_revoked_once(self, town: Town, between: Between) -> None:
+    async def test_a_key_is_revoked_by_both_who_ask_for_it(self, town: Town, between: Between) -> None:
         between.once("save_app", lambda: admin.revoke_key(town.engine, town.app, town.key[-4:]))
-        with pytest.raises(Invalid, match="0 keys end in"):
-            await admin.revoke_key(town.engine, town.app, town.key[-4:])
+        assert (await admin.revoke_key(town.engine, town.app, town.key[-4:])).keys == ()
+        assert (await shop(town)).keys == ()
+
+    @pytest.mark.parametrize("written", [True, False])
+    async def test_a_new_key_whose_answer_is_lost_is_made_once(
+        self, town: Town, between: Between, *, written: bool
+    ) -> None:
+        between.loses("save_app", written=written)
+        town.sandbox.advance(60)
+        key = await admin.rotate_key(town.engine, town.app)
+        assert {known.hint for known in (await shop(town)).keys} == {key[-4:], town.key[-4:]}
 
     async def test_two_policies_are_both_set(self, town: Town, between: Between) -> None:
         between.once("save_app", lambda: admin.set_policies(town.engine, town.app, unclosable="wait"))

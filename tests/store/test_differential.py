@@ -122,9 +122,8 @@ class Both:
         """Made, changed from what may not be there, or removed."""
         if kind == "remove":
             return await ledger.delete_endpoint("shop", id_)
-        old, new = (
-            Endpoint(id=id_, app="shop", url="https://a.example", secrets=("s", s), disabled=s) for s in (before, after)
-        )
+        url = f"https://{before or 'a'}.example"  # now and then another's
+        old, new = (Endpoint(id=id_, app="shop", url=url, secrets=("s", s), disabled=s) for s in (before, after))
         saved = await ledger.save_endpoint(new, old if kind == "change" else None)
         return saved, await ledger.due_endpoints(T0 + 50)
 

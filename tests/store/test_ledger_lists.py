@@ -291,6 +291,7 @@ class TestTheDirectory:
         assert sum(await asyncio.gather(*(ledger.save_endpoint(one, None) for one in racing))) == 1
         (first,) = await ledger.endpoints()
         assert not await ledger.save_endpoint(endpoint, None)
+        assert not await ledger.save_endpoint(msgspec.structs.replace(endpoint, id="e2"), None), "one of a url"
         assert await ledger.endpoints() == [first]
         rotated = [msgspec.structs.replace(first, secrets=(f"t{i}", *first.secrets)) for i in range(5)]
         disabled = msgspec.structs.replace(first, disabled="410 Gone")
@@ -298,6 +299,13 @@ class TestTheDirectory:
         told = await asyncio.gather(*(ledger.save_endpoint(one, first) for one in racing))
         assert sum(told) == 1, "of what was read alike one is written"
         assert await ledger.endpoints() == [racing[told.index(True)]]
+
+    async def test_an_app_has_one_endpoint_of_a_url(self, ledger: Ledger) -> None:
+        racing = [Endpoint(id=f"e{i}", app="shop", url="https://a.example", secrets=("s",)) for i in range(5)]
+        others = [msgspec.structs.replace(racing[0], id=f"{app}'s", app=app) for app in ("other", "third")]
+        told = await asyncio.gather(*(ledger.save_endpoint(one, None) for one in (*racing, *others)))
+        assert (sum(told[:5]), told[5:]) == (1, [True, True])
+        assert sorted(e.app for e in await ledger.endpoints()) == ["other", "shop", "third"]
 
     @pytest.mark.parametrize("change", [{"secrets": ("s2", "s1")}, {"login": "v1.other"}, {"disabled": "410 Gone"}])
     async def test_what_differs_in_an_endpoint_is_a_change_of_it(self, ledger: Ledger, change: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from oncepay.http.endpoints import ENDPOINTS_MAX
+from oncepay.engine.admin import ENDPOINTS_MAX
 from tests.wire.api import TEA, Api, open_api
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"], loop_scope="module")

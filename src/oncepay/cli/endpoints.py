@@ -55,7 +55,7 @@ def list_(*, app_id: str | None, as_json: bool) -> None:
     async def work() -> list[Endpoint]:
         async with opened() as engine:
             apps = [engine.directory.app(app_id).id] if app_id else sorted(engine.directory.apps())
-            return [endpoint for app in apps for endpoint in engine.directory.all_endpoints_of(app)]
+            return [endpoint for app in apps for endpoint in engine.directory.endpoints_of(app)]
 
     found = run(work())
     if as_json:

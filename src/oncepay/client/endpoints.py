@@ -48,8 +48,8 @@ def rotate(endpoint: str) -> Call[EndpointSecret]:
 
 
 def enable(endpoint: str) -> Call[Endpoint]:
-    """Send to a disabled endpoint again. What was parked meanwhile can be replayed. Raises Absent, Conflict (others go
-    on changing it)."""
+    """Send to a disabled endpoint again. What happened meanwhile is parked, and can be replayed. Raises Absent,
+    Conflict (others go on changing it)."""
     return Call(
         method="POST",
         path=_path("/enable", endpoint),

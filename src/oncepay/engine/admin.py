@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from oncepay.domain.errors import Conflict, EndpointAbsent, Invalid
+from oncepay.domain.errors import AppAbsent, CommitUnknown, Conflict, EndpointAbsent, Invalid, KeyReused, Unavailable
 from oncepay.domain.ids import check_number
 from oncepay.domain.payment import Late, Unclosable
 from oncepay.engine.core import GUARD_TRIES, Engine
@@ -20,6 +21,8 @@ from oncepay.ports import Account, App, AppKey, Endpoint
 KEYS_MAX: Final = 2  # active at once, so that an app can change its key without a pause
 SECRETS_MAX: Final = 2
 URL_MAX: Final = 512
+ENDPOINTS_MAX: Final = 16  # an app's; every event goes to each of them
+T = TypeVar("T", App, Endpoint)
 
 
 async def create_app(engine: Engine, app_id: str, name: str) -> tuple[App, str]:
@@ -29,29 +32,32 @@ async def create_app(engine: Engine, app_id: str, name: str) -> tuple[App, str]:
     app = App(id=app_id, name=name or app_id, keys=(row,), created_ms=engine.clock.now_ms())
     if not await engine.ledger.save_app(app, None):
         raise Conflict(f"there is an app {app_id!r} already")
-    await engine.directory.refresh(force=True)
+    await _noticed(engine)
     return app, key
 
 
 async def rotate_key(engine: Engine, app: App) -> str:
     """A second key beside the newest one; an older second one stops working now. The key is shown this once."""
     key, row = _new_key(engine)
-    await _change_app(
-        engine, app.id, lambda stands: msgspec.structs.replace(stands, keys=(row, *stands.keys)[:KEYS_MAX])
-    )
+
+    def beside(stands: App) -> App:
+        older = (known for known in stands.keys if known.hash != row.hash)
+        return msgspec.structs.replace(stands, keys=(row, *older)[:KEYS_MAX])
+
+    await _change_app(engine, app, beside)
     return key
 
 
 async def revoke_key(engine: Engine, app: App, hint: str) -> App:
     """Stop a key at once, named by its last four characters. Raises Invalid when none or several match."""
+    named = [key.hash for key in app.keys if key.hint == hint]
+    if len(named) != 1:
+        raise Invalid(f"{len(named)} keys end in {hint!r}", field="key")
 
     def without(stands: App) -> App:
-        keys = tuple(key for key in stands.keys if key.hint != hint)
-        if len(stands.keys) - len(keys) != 1:
-            raise Invalid(f"{len(stands.keys) - len(keys)} keys end in {hint!r}", field="key")
-        return msgspec.structs.replace(stands, keys=keys)
+        return msgspec.structs.replace(stands, keys=tuple(key for key in stands.keys if key.hash != named[0]))
 
-    return await _change_app(engine, app.id, without)
+    return await _change_app(engine, app, without)
 
 
 def _new_key(engine: Engine) -> tuple[str, AppKey]:
@@ -81,7 +87,7 @@ async def set_policies(
             raise Invalid(f"private networks: {error}", field="private_networks") from None
     return await _change_app(
         engine,
-        app.id,
+        app,
         lambda stands: msgspec.structs.replace(
             stands,
             late=late or stands.late,
@@ -91,17 +97,49 @@ async def set_policies(
     )
 
 
-async def _change_app(engine: Engine, app_id: str, change: Callable[[App], App]) -> App:
-    """Again from what stands now when another change was faster: to write what was read before would bring back a key
-    that was just revoked. Raises AppAbsent, Conflict when that goes on, and what ``change`` raises."""
+async def _change_app(engine: Engine, app: App, change: Callable[[App], App]) -> App:
+    """To write what was read before would bring back a key that was just revoked. Raises AppAbsent, and
+    as ``_change``."""
+
+    async def look() -> App:
+        for stored in await engine.ledger.apps():
+            if stored.id == app.id:
+                return stored
+        raise AppAbsent
+
+    return await _change(engine, f"app {app.id!r}", look, change, engine.ledger.save_app)
+
+
+async def _change(
+    engine: Engine,
+    what: str,
+    look: Callable[[], Awaitable[T]],
+    change: Callable[[T], T],
+    save: Callable[[T, T], Awaitable[bool]],
+) -> T:
+    """Again from what stands now when another change was faster, be it one of our own. ``change``: leaves what it has
+    changed already as it is, so that a lost answer is no reason to give up. Raises CommitUnknown when nobody can say
+    whether it is changed, Conflict when others go on changing it, and what ``look`` and ``change`` raise."""
+    lost: CommitUnknown | None = None
     for _ in range(GUARD_TRIES):
-        stands = engine.directory.app(app_id)
-        changed = change(stands)
-        saved = await engine.ledger.save_app(changed, stands)
+        try:
+            stands = await look()
+            changed = change(stands)
+            if await save(changed, stands):
+                await _noticed(engine)
+                return changed
+        except CommitUnknown as error:
+            lost = error
+        except Unavailable as error:
+            raise lost or error from None
+    raise lost or Conflict(f"{what} is being changed by others all the time; repeat")
+
+
+async def _noticed(engine: Engine) -> None:
+    """What was just written is known here at once. It stands where it cannot be read now, too: who was told that it had
+    failed would do it twice. The look at the directory finds it a little later, as in every other process."""
+    with suppress(Unavailable):
         await engine.directory.refresh(force=True)
-        if saved:
-            return changed
-    raise Conflict(f"app {app_id!r} is being changed by others all the time; repeat")
 
 
 async def add_account(
@@ -130,7 +168,7 @@ async def add_account(
     engine.channel(channel).check_account(account)
     if not await engine.ledger.save_account(engine.directory.sealed(account, engine.clock.now_ms())):
         raise Conflict(f"account {account_id!r} was changed at the same moment; repeat")
-    await engine.directory.refresh(force=True)
+    await _noticed(engine)
     return account
 
 
@@ -140,7 +178,7 @@ async def retire_account(engine: Engine, account_id: str) -> Account:
     changed = msgspec.structs.replace(account, retired=True, revision=account.revision + 1)
     if not await engine.ledger.save_account(engine.directory.sealed(changed, engine.clock.now_ms())):
         raise Conflict(f"account {account_id!r} was changed at the same moment; repeat")
-    await engine.directory.refresh(force=True)
+    await _noticed(engine)
     return changed
 
 
@@ -156,7 +194,8 @@ def read_url(engine: Engine, app: App, url: str) -> tuple[str, str]:
 
 async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, str]:
     """Where the app hears events, and the secret that signs them, shown this once. Raises Invalid for a target that
-    is refused (not https, a private address that the app's networks do not allow ...)."""
+    is refused (not https, a private address that the app's networks do not allow ...), KeyReused when it has one of
+    this url, Conflict when it has too many."""
     shown, login = read_url(engine, app, url)
     endpoint_id = engine.dice.token()[:16]
     secret = _new_secret(engine)
@@ -168,10 +207,22 @@ async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, st
         login=engine.directory.seal_login(endpoint_id, login),
         created_ms=engine.clock.now_ms(),
     )
+    await _check_place(engine, app, shown)
     if not await engine.ledger.save_endpoint(endpoint, None):
-        raise Conflict("there is an endpoint of this id already; repeat")
-    await engine.directory.refresh(force=True)
+        await _check_place(engine, app, shown)
+        raise Conflict("another endpoint was added at the same moment; repeat")
+    await _noticed(engine)
     return endpoint, secret
+
+
+async def _check_place(engine: Engine, app: App, url: str) -> None:
+    """Whether there is room for an endpoint. Raises KeyReused, Conflict."""
+    known = [stored for stored in await engine.ledger.endpoints() if stored.app == app.id]
+    for endpoint in known:
+        if endpoint.url == url:
+            raise KeyReused("there is an endpoint of this url", field="url", endpoint=endpoint.id)
+    if len(known) >= ENDPOINTS_MAX:
+        raise Conflict(f"an app has {ENDPOINTS_MAX} endpoints at most")
 
 
 def _new_secret(engine: Engine) -> str:
@@ -179,49 +230,43 @@ def _new_secret(engine: Engine) -> str:
     return f"whsec_{base64.b64encode(raw).decode()}"
 
 
-async def _stored(engine: Engine, app: App, endpoint_id: str) -> Endpoint:
-    for endpoint in await engine.ledger.endpoints():
-        if endpoint.id == endpoint_id and endpoint.app == app.id:
-            return endpoint
-    raise EndpointAbsent
-
-
 async def _change_endpoint(
     engine: Engine, app: App, endpoint_id: str, change: Callable[[Endpoint], Endpoint]
 ) -> Endpoint:
-    """Again from what stands now when another change was faster, be it our own disabling. Raises EndpointAbsent when it
-    is gone by then, Conflict when others go on changing it, and what ``change`` raises."""
-    for _ in range(GUARD_TRIES):
-        stands = await _stored(engine, app, endpoint_id)
-        changed = change(stands)
-        if await engine.ledger.save_endpoint(changed, stands):
-            await engine.directory.refresh(force=True)
-            return changed
-    raise Conflict("the endpoint is being changed by others all the time; repeat", endpoint=endpoint_id)
+    """Raises EndpointAbsent when there is none or it is gone by then, and as ``_change``."""
+
+    async def look() -> Endpoint:
+        for stored in await engine.ledger.endpoints():
+            if stored.id == endpoint_id and stored.app == app.id:
+                return stored
+        raise EndpointAbsent
+
+    return await _change(engine, f"endpoint {endpoint_id}", look, change, engine.ledger.save_endpoint)
 
 
 async def rotate_secret(engine: Engine, app: App, endpoint_id: str) -> str:
     """A second secret: messages carry both signatures until the next rotation. Shown this once."""
     secret = _new_secret(engine)
     sealed = engine.directory.seal_secret(endpoint_id, secret)
-    await _change_endpoint(
-        engine,
-        app,
-        endpoint_id,
-        lambda stands: msgspec.structs.replace(stands, secrets=(sealed, *stands.secrets)[:SECRETS_MAX]),
-    )
+
+    def beside(stands: Endpoint) -> Endpoint:
+        older = (known for known in stands.secrets if known != sealed)
+        return msgspec.structs.replace(stands, secrets=(sealed, *older)[:SECRETS_MAX])
+
+    await _change_endpoint(engine, app, endpoint_id, beside)
     return secret
 
 
 async def change_login(engine: Engine, app: App, endpoint_id: str, url: str) -> Endpoint:
     """Another user or password at the same broker; what waits to be delivered stays. ``url``: the endpoint's own, with
     the new login in it. Raises Invalid when it is another place."""
+    shown, login = read_url(engine, app, url)
+    sealed = engine.directory.seal_login(endpoint_id, login)
 
     def logged_in(stands: Endpoint) -> Endpoint:
-        shown, login = read_url(engine, app, url)
         if shown != stands.url:
             raise Invalid("url: another place than the endpoint's; only its user and password can change", field="url")
-        return msgspec.structs.replace(stands, login=engine.directory.seal_login(endpoint_id, login))
+        return msgspec.structs.replace(stands, login=sealed)
 
     return await _change_endpoint(engine, app, endpoint_id, logged_in)
 
@@ -235,4 +280,4 @@ async def remove_endpoint(engine: Engine, app: App, endpoint_id: str) -> None:
     """Forget it and what was still to be delivered to it. Raises EndpointAbsent."""
     if not await engine.ledger.delete_endpoint(app.id, endpoint_id):
         raise EndpointAbsent
-    await engine.directory.refresh(force=True)
+    await _noticed(engine)

@@ -31,8 +31,8 @@ CALLING: Final = frozenset({Verb.QUERY, Verb.CLOSE, Verb.CANCEL, Verb.RETRY})
 DECIDING: Final = frozenset({Verb.ACCEPT, Verb.REFUND, Verb.SETTLE})  # on money: the channel is asked first
 
 BY_ITSELF: Final[Mapping[str, str]] = {
-    "unsettled": "It is asked on, more and more slowly, for seven days.",
-    "refund_unsettled": "It is asked on, daily at last, for thirty days; its amount stays reserved.",
+    "unsettled": "It is asked on, more and more slowly.",
+    "refund_unsettled": "It is asked on, daily for thirty days, then more and more slowly; its amount stays reserved.",
     "refund_abnormal": "It is asked on; the refund is done when the channel says so, its amount stays reserved.",
     "refund_stuck": "Surplus is tried on; a refund of the app's has failed, and its amount is free.",
     "refunded_too_much": "Nothing: the money is gone, and recorded.",

@@ -118,7 +118,7 @@ class Deliverer:
             self._running[endpoint_id] -= 1
 
     async def _deliver(self, row: DeliveryRow) -> None:
-        endpoint = self._engine.directory.endpoint(row.endpoint_id)
+        endpoint = await self._known(row.endpoint_id)
         if endpoint is None or endpoint.disabled or row.event is None:
             await self._park(row, "the endpoint is gone" if endpoint is None else "the endpoint is disabled")
             return
@@ -140,6 +140,16 @@ class Deliverer:
             if outcome.down:
                 self._rest(row.endpoint_id, outcome.why)
             await self._later(row, outcome)
+
+    async def _known(self, endpoint_id: str) -> Endpoint | None:
+        """An endpoint as it stands. One that seems gone or disabled may have been added or enabled by another process
+        just now: parked for that, nobody would try it again."""
+        directory = self._engine.directory
+        endpoint = directory.endpoint(endpoint_id)
+        if endpoint is None or endpoint.disabled:
+            await directory.refresh()
+            endpoint = directory.endpoint(endpoint_id)
+        return endpoint
 
     def _rest(self, endpoint_id: str, why: str) -> None:
         """Its road is closed. What waits here goes back by itself: it was only lent."""

@@ -41,8 +41,7 @@ class Directory:
         endpoints = {row.id: self._opened(row) for row in await self._ledger.endpoints()}
         by_app: dict[str, tuple[Endpoint, ...]] = {}
         for endpoint in endpoints.values():
-            if not endpoint.disabled:
-                by_app[endpoint.app] = (*by_app.get(endpoint.app, ()), endpoint)
+            by_app[endpoint.app] = (*by_app.get(endpoint.app, ()), endpoint)
         self._apps, self._by_key, self._accounts = apps, by_key, accounts
         self._endpoints, self._by_app, self._stamp = endpoints, by_app, stamp
 
@@ -115,12 +114,8 @@ class Directory:
         return self._endpoints.get(endpoint_id)
 
     def endpoints_of(self, app_id: str) -> tuple[Endpoint, ...]:
-        """Where an app hears its events; without disabled ones."""
+        """Where an app hears its events, disabled ones too: what they miss is parked."""
         return self._by_app.get(app_id, ())
-
-    def all_endpoints_of(self, app_id: str) -> list[Endpoint]:
-        """An app's endpoints, disabled ones too."""
-        return [e for e in self._endpoints.values() if e.app == app_id]
 
 
 def key_hash(key: str) -> str:

@@ -200,7 +200,7 @@ def _deliveries(kept: Kept) -> Iterator[str]:
     there = {(row.version, row.endpoint_id) for row in kept.deliveries}
     for event in kept.events:
         for endpoint in kept.endpoints:
-            known = not endpoint.disabled and endpoint.created_ms + KNOWN_MS < event.at_ms
+            known = endpoint.created_ms + KNOWN_MS < event.at_ms
             if known and (event.version, endpoint.id) not in there:
                 yield f"version {event.version} was never on its way to {endpoint.id}"
     for row in kept.deliveries:

@@ -11,28 +11,20 @@ from oncepay.http.exchange import Answer, Ask, Reply, Resource, Verb, ok
 from oncepay.http.reading import Nothing
 from oncepay.ports import Endpoint
 
-ENDPOINTS_MAX: Final = 16  # an app's; every event goes to each of them
-
 
 async def create(ask: Ask[bodies.NewEndpoint, Nothing]) -> Reply:
-    """Add an endpoint. Its secret is shown this once; events that happen from now on are sent to it.
+    """Add an endpoint. Its secret is shown this once; what happens from a second later on is sent to it, and what
+    happened before can be read from the feed.
 
     The url is its natural key: an app has one endpoint of a url. Answers show it without user and password.
     """
-    known = ask.engine.directory.all_endpoints_of(ask.app.id)
-    shown, _ = admin.read_url(ask.engine, ask.app, ask.body.url)
-    for endpoint in known:
-        if endpoint.url == shown:
-            raise errors.KeyReused("there is an endpoint of this url", field="url", endpoint=endpoint.id)
-    if len(known) >= ENDPOINTS_MAX:
-        raise errors.Conflict(f"an app has {ENDPOINTS_MAX} endpoints at most")
     endpoint, secret = await admin.add_endpoint(ask.engine, ask.app, ask.body.url)
     return ok({**views.endpoint(endpoint), "secret": secret}, 201)
 
 
 async def listed(ask: Ask[None, Nothing]) -> Reply:
     """All endpoints of the app, disabled ones too."""
-    return ok({"data": [views.endpoint(e) for e in ask.engine.directory.all_endpoints_of(ask.app.id)]})
+    return ok({"data": [views.endpoint(e) for e in ask.engine.directory.endpoints_of(ask.app.id)]})
 
 
 def _named(ask: Ask[None, Nothing]) -> Endpoint:
@@ -61,7 +53,7 @@ async def rotate(ask: Ask[None, Nothing]) -> Reply:
 
 
 async def enable(ask: Ask[None, Nothing]) -> Reply:
-    """Send to a disabled endpoint again. What was parked meanwhile can be replayed."""
+    """Send to a disabled endpoint again. What happened meanwhile is parked, and can be replayed."""
     return ok(views.endpoint(await admin.enable_endpoint(ask.engine, ask.app, _named(ask).id)))
 
 

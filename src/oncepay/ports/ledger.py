@@ -188,8 +188,9 @@ class Ledger(Protocol):
         ...
 
     async def save_endpoint(self, endpoint: Endpoint, before: Endpoint | None) -> bool:
-        """Create an endpoint (``before`` None), or replace its secrets, login and state by compare-and-set on those of
-        ``before``; app, url and birth never change. False: another was faster, or it is gone."""
+        """Create an endpoint (``before`` None; an app has one of a url), or replace its secrets, login and state by
+        compare-and-set on those of ``before``; app, url and birth never change. False: another was faster, or it is
+        gone."""
         ...
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
 from oncepay.store.migrations import epoch_of
@@ -38,18 +39,26 @@ class Directory:
         """Create, or replace by compare-and-set on ``before``; keys that it no longer names are gone."""
         check_texts(app.id, app.name, *(key.hash + key.hint for key in app.keys))
         check_ints(app.created_ms, *(key.created_ms for key in app.keys), *(key.used_ms for key in app.keys))
-        while True:  # each time round, somebody else has changed something else of who there is
+        values = {
+            "id": app.id, "name": app.name, "late": app.late, "unclosable": app.unclosable,
+            "private_networks": json_of(app.private_networks), "created_ms": app.created_ms,
+            "hashes": [key.hash for key in app.keys], "hints": [key.hint for key in app.keys],
+            "keys_created": [key.created_ms for key in app.keys], "keys_used": [key.used_ms for key in app.keys],
+        }  # fmt: skip
+
+        async def stands() -> bool:
+            known = next((known for known in await self.apps() if known.id == app.id), None)
+            return app_compared(known) == app_compared(before)
+
+        return await self._write_if(stands, "save_app", values)
+
+    async def _write_if(self, holds: Callable[[], Awaitable[bool]], name: str, values: dict[str, Any]) -> bool:
+        """Write if something holds of several rows: read at a stamp, and written only while that has not moved."""
+        while True:  # each time round, somebody else has changed something of who there is
             stamp = await self.directory_stamp()
-            stands = next((known for known in await self.apps() if known.id == app.id), None)
-            if app_compared(stands) != app_compared(before):
+            if not await holds():
                 return False
-            saved = await self._calls.write(
-                "save_app", stamp=stamp, id=app.id, name=app.name, late=app.late, unclosable=app.unclosable,
-                private_networks=json_of(app.private_networks), created_ms=app.created_ms,
-                hashes=[key.hash for key in app.keys], hints=[key.hint for key in app.keys],
-                keys_created=[key.created_ms for key in app.keys], keys_used=[key.used_ms for key in app.keys],
-            )  # fmt: skip
-            if saved:
+            if await self._calls.write(name, stamp=stamp, **values):
                 return True
 
     async def used_key(self, hash_: str, at_ms: int) -> None:
@@ -96,8 +105,15 @@ class Directory:
 
     async def save_endpoint(self, endpoint: Endpoint, before: Endpoint | None) -> bool:
         """Create, or replace by compare-and-set on what of ``before`` ever changes; False: another was faster."""
-        statement = "create_endpoint" if before is None else "replace_endpoint"
-        return bool(await self._calls.write(statement, **endpoint_columns(endpoint, before)))
+        columns = endpoint_columns(endpoint, before)
+        if before is not None:
+            return bool(await self._calls.write("replace_endpoint", **columns))
+
+        async def free() -> bool:
+            known = await self.endpoints()
+            return not any(e.id == endpoint.id or (e.app, e.url) == (endpoint.app, endpoint.url) for e in known)
+
+        return await self._write_if(free, "create_endpoint", columns)
 
     async def delete_endpoint(self, app: str, endpoint_id: str) -> bool:
         """Remove one; its due deliveries are dropped."""

@@ -84,15 +84,21 @@ SELECT id, app_id, url, secrets, login, disabled, created_ms
  ORDER BY id;
 
 -- name: create_endpoint
--- A new endpoint, once. Key endpoint_pkey.
-WITH saved AS (
+-- A new endpoint, if the stamp has not moved since it was seen that its app has none of this url. Keys meta_pkey,
+-- endpoint_pkey.
+WITH moved AS (
+  UPDATE meta
+     SET value = value::bigint + 1
+   WHERE name = 'directory'
+     AND value = :stamp
+  RETURNING value
+), saved AS (
   INSERT INTO endpoint (id, app_id, url, secrets, login, disabled, created_ms)
-  VALUES (:id, :app, :url, :secrets, :login, :disabled, :created_ms)
-      ON CONFLICT (id) DO NOTHING
-  RETURNING id
+  SELECT :id, :app, :url, :secrets, :login, :disabled, :created_ms::bigint
+    FROM moved
 )
-UPDATE meta SET value = value::bigint + 1 WHERE name = 'directory' AND EXISTS (SELECT 1 FROM saved)
-RETURNING value;
+SELECT value
+  FROM moved;
 
 -- name: replace_endpoint
 -- A compare-and-set on all of it that ever changes: a rotation and our own disabling at once would else undo each other,

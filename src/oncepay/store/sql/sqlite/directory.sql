@@ -77,9 +77,10 @@ SELECT id, app_id, url, secrets, login, disabled, created_ms
  ORDER BY id;
 
 -- name: create_endpoint
--- Once.
+-- Once: an app has one of a url.
 INSERT INTO endpoint (id, app_id, url, secrets, login, disabled, created_ms)
-VALUES (:id, :app, :url, :secrets, :login, :disabled, :created_ms)
+SELECT :id, :app, :url, :secrets, :login, :disabled, :created_ms
+ WHERE NOT EXISTS (SELECT 1 FROM endpoint WHERE app_id = :app AND url = :url)
     ON CONFLICT (id) DO NOTHING;
 
 -- name: replace_endpoint
