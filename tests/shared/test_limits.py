@@ -10,6 +10,7 @@ import signal
 import redis
 
 from oncepay.engine.ceiling import BURST_S, WITHIN_S, Ceiling
+from oncepay.engine.deliver import Rest
 from oncepay.shared.limits import RedisLimits
 from oncepay.testing.services import Service
 from tests.shared.test_wake import _pid
@@ -40,6 +41,31 @@ async def turns(limits: list[RedisLimits], count: int) -> list[float | None]:
 
 def taken(said: list[float | None]) -> int:
     return sum(wait is not None and wait <= WITHIN_S for wait in said)
+
+
+async def test_a_clock_that_is_set_back_stops_nobody() -> None:
+    """It was a day ahead when the last turn was taken."""
+    clock = Still()
+    alone = Ceiling(clock, PER_S, None)
+    assert [await alone.admits("wx") for _ in range(AT_ONCE + 1)] == [*(True for _ in range(AT_ONCE)), False]
+    clock.ms -= 86_400_000
+    assert await alone.admits("wx")
+    assert [await alone.admits("wx") for _ in range(AT_ONCE)].count(False) > 0, "there is a ceiling all the same"
+    rest = Rest(until_ms=clock.ms + 1_000, times=0)
+    assert (rest.lasts(clock.ms), rest.lasts(clock.ms + 1_000), rest.lasts(clock.ms - 86_400_000)) == (
+        True,
+        False,
+        False,
+    )
+
+
+async def test_a_shared_clock_that_is_set_back_stops_nobody(redis_server: Service) -> None:
+    limits = RedisLimits(redis_server.url, installation="back")
+    assert await limits.turn_s("wx", PER_S, WITHIN_S) == 0
+    (key,) = await limits._client.keys("*back*")
+    await limits._client.incrby(key, 86_400_000_000)
+    assert await limits.turn_s("wx", PER_S, WITHIN_S) == 0
+    await limits.close()
 
 
 async def test_processes_share_one_ceiling(redis_server: Service) -> None:

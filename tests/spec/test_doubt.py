@@ -112,6 +112,30 @@ async def test_a_message_that_can_never_be_taken_in_stops_nothing_else(
     assert len(await town.engine.ledger.unapplied([shown.payment.id])) == 1, "and it is still kept"
 
 
+async def test_what_is_kept_is_taken_in_though_other_news_put_its_payment_off(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was acknowledged: the channel will not say it again."""
+
+    def broken(payment: Any, asked: Any, *rest: Any) -> Any:
+        if isinstance(asked, Hear) and asked.evidence and asked.evidence[0].road is Road.NOTIFICATION:
+            raise ZeroDivisionError("a fault of ours")
+        return decide(payment, asked, *rest)
+
+    shown = await town.pay("D-1e", channel="alipay", method="page")
+    await town.payer_pays(shown)
+    with monkeypatch.context() as patched:
+        patched.setattr(core, "decide", broken)
+        town.sandbox.refund(f"{shown.payment.id}00", 1_000, "alipay")  # at the console
+        await town.passes(30)
+        assert len(await town.engine.ledger.unapplied([shown.payment.id])) == 1
+    await town.asks(shown.payment)  # it is paid, and nothing is due any more
+    await town.passes(HOUR_S)
+    assert await town.engine.ledger.unapplied([shown.payment.id]) == []
+    assert (await town.now(shown.payment)).kept == town.kept_in_books(shown.payment) == 7800
+    assert town.shop.told("D-1e") == ["paid", "refund.outside"]
+
+
 @pytest.mark.parametrize("road", ["asked", "kept", "told"])
 async def test_a_payment_that_another_process_holds_waits_for_that_one_and_is_no_case(
     town: Town, monkeypatch: pytest.MonkeyPatch, road: str

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from oncepay.domain.change import Verb
+from oncepay.domain.errors import Unavailable
 from oncepay.engine import workers
 from oncepay.engine.cases import Wish, act
 from tests.spec.centre import Town
@@ -26,6 +29,22 @@ async def test_wrong_money_that_nobody_decides_on_goes_back_thirty_days_before_i
     assert (done.verb, done.actor) == (Verb.REFUND, "oncepay")
     assert "surplus.refunded" in town.shop.told("H-1")
     assert "wrong_content" not in await town.cases()
+
+
+async def test_it_goes_back_also_when_old_bytes_cannot_be_forgotten(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def kept(_: int) -> None:
+        raise Unavailable("the months of raw bytes could not be changed")
+
+    payment = await wrongly_paid(town, "H-1b")
+    town.sandbox.advance((WINDOW_DAYS - 29) * DAY_S)
+    monkeypatch.setattr(town.engine.ledger, "forget_raw", kept)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await workers.upkeep(town.engine)
+        await town.passes(600)
+    assert (town.kept_in_books(payment), town.refunds_in_books(payment)) == (0, [7700])
 
 
 async def test_it_stays_with_us_while_the_channel_does_not_say_that_it_moved(town: Town) -> None:

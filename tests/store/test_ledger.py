@@ -15,6 +15,8 @@ from oncepay.store.open import open_ledger
 from tests.store.conftest import TOKEN, eventually, have
 from tests.store.make import T0, case, created, moved, paid, payment, raising, started
 
+MINUTE_MS = 60_000
+
 
 class TestTheAggregate:
     async def test_what_was_written_is_what_is_read(self, ledger: Ledger) -> None:
@@ -255,15 +257,16 @@ class TestWhatIsDue:
         assert not await ledger.postpone("0" * 26, 0, T0)
 
 
+def unapplied(payment_id: str, key: str = "a", at_ms: int = T0) -> UnappliedRow:
+    return UnappliedRow(
+        payment_id=payment_id, key=key, channel="wechat", account="a", road="notification", body=b"\x00{}", why="x",
+        at_ms=at_ms,
+    )  # fmt: skip
+
+
 class TestMessagesThatCouldNotBeTakenIn:
     async def test_are_kept_until_they_are(self, ledger: Ledger) -> None:
-        def row(payment_id: str, key: str, at_ms: int) -> UnappliedRow:
-            return UnappliedRow(
-                payment_id=payment_id, key=key, channel="wechat", account="a", road="notification", body=b"\x00{}", why="x",
-                at_ms=at_ms,
-            )  # fmt: skip
-
-        late, early, other = row("P1", "a", T0 + 2), row("P1", "b", T0 + 1), row("P2", "a", T0)
+        late, early, other = unapplied("P1", "a", T0 + 2), unapplied("P1", "b", T0 + 1), unapplied("P2", "a", T0)
         for kept in (late, early, other, msgspec.structs.replace(late, why="again")):
             await ledger.keep_unapplied(kept)
         assert await ledger.unapplied(["P1"]) == [early, late]
@@ -271,6 +274,23 @@ class TestMessagesThatCouldNotBeTakenIn:
         await ledger.drop_unapplied("P1", "b")
         assert await ledger.unapplied(["P1"]) == [late]
         assert await ledger.unapplied([]) == []
+
+    @pytest.mark.parametrize("due_ms", [None, T0 + 30 * 86_400_000])
+    async def test_what_is_kept_is_claimed_though_a_later_change_put_its_payment_off(
+        self, ledger: Ledger, due_ms: int | None
+    ) -> None:
+        other, kept = created("other", due_ms=due_ms), created("kept", due_ms=due_ms)
+        await have(ledger, other, kept)
+        assert await ledger.claim_due(T0, T0 + 1, 10) == []
+        await ledger.keep_unapplied(unapplied(kept.payment.id))
+        assert [due.payment.id for due in await ledger.claim_due(T0 + MINUTE_MS, T0 + 2 * MINUTE_MS, 10)] == [
+            kept.payment.id
+        ]
+        at_ms = T0 + 62 * MINUTE_MS
+        assert await ledger.postpone(kept.payment.id, 0, at_ms)
+        for minutes in range(2, 61):
+            assert await ledger.claim_due(T0 + minutes * MINUTE_MS, at_ms, 10) == [], "hourly, not all the time"
+        assert len(await ledger.claim_due(at_ms, at_ms + 1, 10)) == 1
 
 
 class TestHealth:

@@ -221,6 +221,7 @@ class TestStatements:
         link.execute(statements.load("migrations.sql")["create_records"])
         whole = {
             "list_apps", "list_keys", "list_accounts", "list_endpoints", "due_endpoints", "list_cases", "ping", "stats",
+            "create_endpoint", "is_kept_put_off", "bring_kept_back",
         }  # fmt: skip
         scanning = set()
         for name, text in statements.load("sqlite").items():

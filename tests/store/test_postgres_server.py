@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oncepay.domain.errors import Invalid, Unavailable
+from oncepay.ports import Page
 from oncepay.store.postgres import PostgresLedger, open_postgres
 from oncepay.store.postgres_link import SESSION, Book, Links
 from oncepay.store.postgres_schema import drop_raw_months, make_raw_months
@@ -16,6 +18,7 @@ from oncepay.store.postgres_server import ServerUnsafe
 from oncepay.store.refusals import MigrationRefused, StartRefused
 from oncepay.store.statements import load, numbered
 from oncepay.testing.servers import PostgresServer, free_port
+from tests.store.conftest import eventually
 from tests.store.make import created, paid, payment
 from tests.store.postgres_kit import opened, session, token
 
@@ -220,3 +223,59 @@ async def test_months_are_made_ahead_and_take_in_what_came_before(
         await asyncio.gather(ledger.forget_raw(month + 1), ledger.forget_raw(month + 1))
         assert await look.fetch(rows) == []
     assert len(await ledger.evidence(payment("A-1").id)) == 1  # the facts stay
+
+
+async def test_a_start_does_not_wait_for_a_dump(postgres_database: str, ledger: PostgresLedger) -> None:
+    """It holds every table until its end; the bytes of a month that has no place yet have another."""
+    await ledger.ping()
+    async with session(postgres_database) as dump, session(postgres_database) as look:
+        last = await look.fetchval("SELECT max(c.relname) FROM pg_class c WHERE c.relname ~ '^raw_[0-9]{6}$'")
+        await look.execute(f"DROP TABLE {last}")
+        async with dump.transaction():
+            await dump.execute("LOCK TABLE raw_rest IN ACCESS SHARE MODE")
+            async with opened(postgres_database) as started:
+                assert await started.commit(created("A-2"))
+        await ledger.maintain()
+        assert await look.fetchval("SELECT count(*) FROM pg_class WHERE relname = $1", last) == 1
+
+
+async def test_bytes_without_a_month_are_forgotten_a_piece_at_a_time(
+    postgres_database: str, ledger: PostgresLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oncepay.store.postgres_schema.PIECE", 10)
+    async with session(postgres_database) as look:
+        await look.execute("INSERT INTO raw SELECT 202311, 'P' || n, 1, 0, 'x' FROM generate_series(1, 25) n")
+        await look.execute("INSERT INTO raw VALUES (202312, 'P', 1, 0, 'x')")
+        await ledger.forget_raw(202312)
+        assert [row["month"] for row in await look.fetch("SELECT month FROM raw")] == [202312]
+
+
+async def test_an_unreadable_payment_is_nobody_elses_fault(postgres_database: str, ledger: PostgresLedger) -> None:
+    """A row of a newer release, or a damaged one, asked for in the same statement as others."""
+    bad, good = created("bad"), created("good")
+    assert await ledger.commit(bad)
+    assert await ledger.commit(good)
+    async with session(postgres_database) as look:
+        await look.execute("UPDATE payment SET doc = '{' WHERE order_no = 'bad'")
+    found = await asyncio.gather(*(ledger.load(change.payment.id) for change in (bad, good)), return_exceptions=True)
+    assert isinstance(found[0], msgspec.DecodeError)
+    assert found[1] == good.payment
+
+
+async def test_events_of_a_server_that_had_counted_further_are_shown_after_a_restore(postgres_database: str) -> None:
+    """A dump that is read into another server brings places that this one's transactions reach in years."""
+    async with opened(postgres_database) as ledger:
+        for order_no in ("A-1", "A-2"):
+            assert await ledger.commit(created(order_no))
+            assert await ledger.commit(paid(payment(order_no)))
+        async with session(postgres_database) as look:
+            await look.execute("UPDATE event SET pos = (pos::text::bigint + 1000000000)::text::xid8")
+        assert (await ledger.events("shop", Page()))[0] == []
+        await ledger.start_epoch("another token")
+    async with opened(postgres_database) as restored:
+
+        async def all_shown() -> bool:
+            events, _ = await restored.events("shop", Page())
+            return {event.payment_id for event in events} == {payment(no).id for no in ("A-1", "A-2")}
+
+        await eventually(all_shown)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from oncepay.sandbox.main import Sandbox
+from oncepay.store.open import open_ledger
 from tests.sandbox.vectors import vector_keys
 from tests.wire.cli import Shell, seed
 
@@ -230,3 +231,19 @@ def test_cases_are_listed_and_resolved_with_a_note(shell: Shell) -> None:
     assert shell.data("cases", "list") == []
     assert [row["note"] for row in shell.data("cases", "list", "--all")] == ["called the bank"]
     assert "called the bank" in shell.good("cases", "show", case_id)
+
+
+def test_after_a_restore_the_feed_starts_over(shell: Shell) -> None:
+    shell.good("migrate")
+    epochs = [asyncio.run(epoch_of(shell))]
+    assert "starts over" in shell.good("restored")
+    epochs.append(asyncio.run(epoch_of(shell)))
+    assert json.loads(shell.good("restored", "--json"))["feed"] == "starts over"
+    epochs.append(asyncio.run(epoch_of(shell)))
+    assert len(set(epochs)) == 3
+
+
+async def epoch_of(shell: Shell) -> str:
+    ledger = await open_ledger(shell.settings["ONCEPAY_DATABASE_URL"], token=lambda: "", migrate=False)
+    await ledger.close()
+    return ledger.epoch

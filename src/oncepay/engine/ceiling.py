@@ -27,6 +27,8 @@ class Turns:
         """As ``Limits.turn_s``, alone."""
         now_ms = self._clock.now_ms()
         next_ms = max(self._next_ms.get(key, 0.0), now_ms - BURST_S * 1000)
+        if next_ms > now_ms + within_s * 1000 + 1000 / per_s:  # no turn lies so far ahead: the clock was set back
+            next_ms = now_ms
         wait_s = max(0.0, (next_ms - now_ms) / 1000)
         if wait_s > within_s:
             return float("inf")

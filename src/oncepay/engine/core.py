@@ -157,7 +157,12 @@ class Engine:
             deliveries=deliveries,
             raw=Raw(body=raw, month=month_of(change.at_ms)) if raw and change.evidence else None,
         )
-        if not await self.ledger.commit(dressed):
+        try:
+            won = await self.ledger.commit(dressed)
+        except Exception:  # the row may be another's now, or gone with a server that was lost: look before the next
+            self._recent.pop(change.payment.id, None)
+            raise
+        if not won:
             GUARD_LOST.inc()
             self._recent.pop(change.payment.id, None)
             return None

@@ -30,6 +30,10 @@ class Rest(msgspec.Struct, frozen=True):
     until_ms: int
     times: int
 
+    def lasts(self, now_ms: int) -> bool:
+        """Whether it is not over; a clock that was set back makes it no longer."""
+        return 0 < self.until_ms - now_ms <= REST_MS[-1]
+
 
 class Deliverer:
     """The queues of one process, one for each endpoint."""
@@ -99,7 +103,7 @@ class Deliverer:
         rest = self._resting.get(endpoint_id)
         if rest is None:
             return False
-        return rest.until_ms > self._engine.clock.now_ms() or self._running.get(endpoint_id, 0) > 0
+        return rest.lasts(self._engine.clock.now_ms()) or self._running.get(endpoint_id, 0) > 0
 
     async def _drain(self, endpoint_id: str) -> None:
         waiting = self._waiting[endpoint_id]
@@ -154,7 +158,7 @@ class Deliverer:
     def _rest(self, endpoint_id: str, why: str) -> None:
         """Its road is closed. What waits here goes back by itself: it was only lent."""
         known = self._resting.get(endpoint_id)
-        if known is not None and known.until_ms > self._engine.clock.now_ms():
+        if known is not None and known.lasts(self._engine.clock.now_ms()):
             return  # others that were on their way have found the same
         times = known.times + 1 if known else 0
         rest_ms = REST_MS[min(times, len(REST_MS) - 1)]

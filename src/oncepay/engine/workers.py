@@ -110,10 +110,16 @@ async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]]
 
 
 async def upkeep(engine: Engine) -> int:
-    """Forget the raw bytes of long ago (the facts stay); send back what was held for too long."""
-    month = month_of(engine.clock.now_ms() - engine.settings.raw_days * 86_400_000)
-    await engine.ledger.forget_raw(month)
+    """Forget the raw bytes of long ago (the facts stay); send back what was held for too long, also when the bytes
+    cannot be forgotten: a channel takes refunds only for so long."""
+    month, kept = month_of(engine.clock.now_ms() - engine.settings.raw_days * 86_400_000), None
+    try:
+        await engine.ledger.forget_raw(month)
+    except OncepayError as error:
+        kept = error
     await give_back_held(engine)
+    if kept is not None:
+        raise kept
     return 0
 
 

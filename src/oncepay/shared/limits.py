@@ -20,12 +20,14 @@ REST_S: Final = 5.0
 BURST_MS: Final = 100
 
 # When the next turn is, by the server's own clock: turns are spread evenly, and after a pause BURST_MS' worth may be
-# taken at once. Answers the wait in microseconds, -1 when it would be too long: then no turn was taken.
+# taken at once. Answers the wait in microseconds, -1 when it would be too long: then no turn was taken. What lies
+# further ahead than any turn can was left by a clock that was set back.
 TURN: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local apart, burst, within = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local turn = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now - burst)
+if turn > now + within + apart then turn = now end
 local wait = math.max(0, turn - now)
 if wait > within then return -1 end
 redis.call('SET', KEYS[1], string.format('%.0f', turn + apart), 'PX', math.ceil((wait + apart + burst) / 1000))

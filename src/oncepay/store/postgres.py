@@ -18,10 +18,9 @@ import msgspec
 
 from oncepay.domain.change import Change
 from oncepay.domain.errors import Unavailable
-from oncepay.domain.payment import Payment
 from oncepay.ports import DeliveryMark, DeliveryRow, Due, UnappliedRow
 from oncepay.store import rows
-from oncepay.store.migrations import EPOCH, INSTALLATION
+from oncepay.store.migrations import EPOCH, INSTALLATION, epoch_of
 from oncepay.store.postgres_directory import Directory
 from oncepay.store.postgres_group import PATIENCE_S, GroupWriter
 from oncepay.store.postgres_link import LOST, Book, Calls, Link, Links, connect, words_of
@@ -65,7 +64,8 @@ async def _prepare(url: str, book: Book, token: Callable[[], str] | None) -> Map
     link = await connect(url, checked)
     try:
         meta = await migrate_schema(link, book, token)
-        await make_raw_months(link, book)
+        with contextlib.suppress(asyncpg.LockNotAvailableError):  # a dump is read: there is raw_rest, and a next time
+            await make_raw_months(link, book)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"the database cannot be prepared: {error}") from error
     finally:
@@ -103,9 +103,8 @@ class PostgresLedger(Lists, Directory):
 
     # -- the aggregate -------------------------------------------------------------------------------------------
 
-    async def _load_many(self, ids: list[str]) -> dict[str, Payment]:
-        found = await self._calls.read("load", ids=ids)
-        return {id_: rows.payment_of(doc) for id_, doc in found}
+    async def _load_many(self, ids: list[str]) -> dict[str, bytes]:
+        return {row["id"]: row["doc"] for row in await self._calls.read("load", ids=ids)}
 
     async def commit(self, change: Change) -> bool:
         """Write all of a change or nothing. Raises Invalid for what no database can hold."""
@@ -115,8 +114,11 @@ class PostgresLedger(Lists, Directory):
     async def claim_due(self, now_ms: int, lease_until_ms: int, limit: int) -> list[Due]:
         """From the floor of the last batch; and from zero when that comes back short, and once a minute."""
         limit = min(limit, CLAIM_MAX)
-        if now_ms >= self._from_zero_ms:
+        if not 0 < self._from_zero_ms - now_ms <= FROM_ZERO_MS:  # the clock may have been set back, too
             self._floor_ms, self._from_zero_ms = 0, now_ms + FROM_ZERO_MS
+            # What is kept was acknowledged: a later change may have put its payment off, and it must not wait for the
+            # next one.
+            await self._calls.write("bring_kept_back", now_ms=now_ms, late_ms=now_ms + rows.KEPT_MS)
         lent = await self._claim(now_ms, lease_until_ms, limit)
         if len(lent) < limit and self._floor_ms:
             self._floor_ms = 0
@@ -244,6 +246,16 @@ class PostgresLedger(Lists, Directory):
         """The server's settings, as they are and as they should be, for ``oncepay doctor``."""
         async with self._links.lend() as link:
             return await examine(link, self._book)
+
+    async def start_epoch(self, token: str) -> None:
+        """After a restore from a backup: cursors of the feed from before start over. Seen by who opens after this."""
+        try:
+            async with self._links.lend() as link, link.transaction():
+                await link.execute(*self._book.call("free_limits"))
+                await link.execute(*self._book.call("lower_places"))
+                await link.execute(*self._book.call("write_epoch", epoch=epoch_of(token)))
+        except (*LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable(f"no epoch could be started: {words_of(error)}") from error
 
     async def clock_ms(self) -> int:
         """The server's time, milliseconds since 1970."""

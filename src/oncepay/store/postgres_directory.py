@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from oncepay.ports import App, AppKey, Endpoint, SealedAccount
-from oncepay.store.migrations import epoch_of
 from oncepay.store.rows import app_compared, check_ints, check_texts, endpoint_columns, from_json, json_of
 
 if TYPE_CHECKING:
@@ -126,7 +125,3 @@ class Directory:
         """Changes whenever an app, account or endpoint does: cheap to ask."""
         ((stamp,),) = await self._calls.read("read_stamp")
         return str(stamp)
-
-    async def start_epoch(self, token: str) -> None:
-        """After a restore from a backup: cursors of the feed from before start over. Seen by who opens after this."""
-        await self._calls.write("write_epoch", epoch=epoch_of(token))

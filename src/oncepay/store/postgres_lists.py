@@ -33,11 +33,12 @@ class Lists:
     installation: str
     epoch: str
     _calls: Calls
-    _loader: Loader[Payment]
+    _loader: Loader[bytes | str]
 
     async def load(self, payment_id: str) -> Payment | None:
         """The aggregate as last committed. Loads that wait at the same moment share a statement."""
-        return await self._loader.load(payment_id)
+        doc = await self._loader.load(payment_id)
+        return None if doc is None else rows.payment_of(doc)  # here: what is unreadable is one payment, not its company
 
     # -- payments ------------------------------------------------------------------------------------------------
 

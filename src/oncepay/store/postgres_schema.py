@@ -12,6 +12,7 @@ from oncepay.store.postgres_link import Book, Link
 from oncepay.store.refusals import MigrationRefused
 
 RACES_MAX: Final = 5
+PIECE: Final = 5_000  # rows dropped at a time
 MADE_BY_ANOTHER: Final = (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.DuplicateObjectError)
 
 
@@ -83,7 +84,8 @@ async def drop_raw_months(link: Link, book: Book, before: int) -> list[int]:
     old = sorted(month for month in await _raw_months(link, book) if month < before)
     for month in old:
         await link.execute(_for_month(book, "drop_raw_month", month))
-    await link.execute(*book.call("drop_raw_rest", month=before))
+    while await link.execute(*book.call("drop_raw_rest", month=before, limit_=PIECE)) == f"DELETE {PIECE}":
+        pass
     return old
 
 

@@ -19,6 +19,9 @@ from oncepay.domain.payment import Payment
 from oncepay.ports import App, CaseRow, DeliveryMark, DeliveryRow, Endpoint, EventRow, EvidenceRow, UnappliedRow
 
 INT_MAX: Final = 2**63 - 1  # BIGINT
+KEPT_MS: Final = (
+    7_200_000  # a payment for which a message is kept is due within this; it is put off for an hour at most
+)
 
 _encode = msgspec.json.Encoder().encode
 _decode_payment = msgspec.json.Decoder(Payment).decode

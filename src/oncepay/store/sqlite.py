@@ -33,6 +33,7 @@ from oncepay.store.statements import load
 log = logging.getLogger("oncepay.store")
 
 CLAIM_MAX: Final = 1000
+LOOK_KEPT_MS: Final = 60_000
 RESTART_WAIT_MS: Final = 100  # how long a restarting checkpoint may keep the writer waiting for readers
 RESTART_AGAIN: Final = 20  # passive rounds before it is tried again
 
@@ -91,6 +92,7 @@ class SqliteLedger(Lists, Directory):
         self.installation = meta[INSTALLATION]
         self.epoch = meta[EPOCH]
         self._pump = Pump(GroupWriter(writer, sql))
+        self._kept_seen_ms = 0  # when it was last looked for kept messages that wait for nothing
         self._checkpoints: Checkpoints | None = None
         if settings.inline:
             writer.link.wal_autocheckpoint(1000)  # nobody else is there to do it
@@ -111,6 +113,9 @@ class SqliteLedger(Lists, Directory):
 
     async def claim_due(self, now_ms: int, lease_until_ms: int, limit: int) -> list[Due]:
         """Lend the longest-overdue payments to this worker."""
+        if abs(now_ms - self._kept_seen_ms) >= LOOK_KEPT_MS:
+            self._kept_seen_ms = now_ms
+            await self._bring_kept_back(now_ms)
         if not self._read("is_payment_due", {"now_ms": now_ms}):
             return []
 
@@ -127,6 +132,13 @@ class SqliteLedger(Lists, Directory):
             except msgspec.DecodeError:  # of a newer release, or damaged: it must not stop the others
                 log.exception("payment.unreadable payment=%s", id_)
         return lent
+
+    async def _bring_kept_back(self, now_ms: int) -> None:
+        """A later change may have put a payment off for which a message is kept: that was acknowledged, and must not
+        wait for the next one."""
+        values = {"now_ms": now_ms, "late_ms": now_ms + rows.KEPT_MS}
+        if self._read("is_kept_put_off", values):
+            await self._write(lambda: self._run("bring_kept_back", values))
 
     async def postpone(self, payment_id: str, lease_until_ms: int, due_ms: int | None) -> bool:
         """Give a lent payment back, unless a commit has set another due time since."""

@@ -25,6 +25,15 @@ UPDATE payment p
    AND p.due_ms = lent.due_ms
 RETURNING p.id, p.doc, lent.due_ms;
 
+-- name: bring_kept_back
+-- Payments for which a message is kept are due now, if a later change has put them off for long. The table of kept
+-- messages is empty but for faults. Key payment_pkey.
+UPDATE payment
+   SET due_ms = :now_ms::bigint
+ WHERE id IN (SELECT payment_id FROM unapplied)
+   AND (due_ms IS NULL OR due_ms > :late_ms::bigint)
+RETURNING id;
+
 -- name: postpone
 -- Give a lent payment back, unless a commit has moved its due time since. Key payment_pkey.
 UPDATE payment

@@ -32,6 +32,13 @@ SELECT pos::text, payment_id, version, app_id, changes, data, at_ms
  ORDER BY pos, payment_id, version
  LIMIT :limit_::bigint;
 
+-- name: lower_places
+-- After a restore into another server its transactions may count from below: places that they have not reached yet would
+-- be shown to nobody. Such events come first, each payment's in their order. Reads the whole table.
+UPDATE event
+   SET pos = '3'::xid8
+ WHERE pos >= pg_snapshot_xmin(pg_current_snapshot());
+
 -- name: read_event
 -- One event of an app. Key event_pkey.
 SELECT payment_id, version, app_id, changes, data, at_ms

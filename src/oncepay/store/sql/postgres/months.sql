@@ -40,6 +40,6 @@ ALTER TABLE raw ATTACH PARTITION raw_$MONTH FOR VALUES FROM ($MONTH) TO ($MONTH 
 DROP TABLE raw_$MONTH;
 
 -- name: drop_raw_rest
--- Bytes of months that never had a partition.
+-- Some of the bytes of months that never had a partition; a piece at a time, which no time-out ends.
 DELETE FROM raw_rest
- WHERE month < :month;
+ WHERE ctid IN (SELECT ctid FROM raw_rest WHERE month < :month LIMIT :limit_::bigint);

@@ -46,6 +46,22 @@ UPDATE payment
    SET due_ms = ?2
  WHERE id = ?1;
 
+-- name: is_kept_put_off
+-- Whether a payment for which a message is kept is not due for long. The table of kept messages is empty but for faults.
+SELECT 1
+  FROM unapplied
+  JOIN payment ON payment.id = unapplied.payment_id
+ WHERE payment.due_ms IS NULL
+    OR payment.due_ms > :late_ms
+ LIMIT 1;
+
+-- name: bring_kept_back
+-- Such payments are due now.
+UPDATE payment
+   SET due_ms = :now_ms
+ WHERE id IN (SELECT payment_id FROM unapplied)
+   AND (due_ms IS NULL OR due_ms > :late_ms);
+
 -- name: postpone_payment
 -- Give a lent payment back, unless a commit has set another due time since. :lease_until_ms 0 asks no questions.
 UPDATE payment
