@@ -322,6 +322,12 @@ LOOP: Final = (
         fails=(*ASSERTED, "RuntimeError", "TimeoutError"),
     ),
     Bug(
+        "A channel that does not answer has all places of a worker",
+        ENDS,
+        f"{IN_DOUBT}a_channel_that_does_not_answer_holds_up_no_other",
+        edit(workers.Places._one, "setdefault(channel,", 'setdefault("",'),
+    ),
+    Bug(
         "A delivery is marked before the endpoint has acknowledged it",
         HEARS,
         f"{STORIES}a_shop_that_was_down_is_told_later_once",

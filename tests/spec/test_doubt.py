@@ -19,7 +19,7 @@ from oncepay.domain.payment import PaymentStatus
 from oncepay.domain.plan import plan
 from oncepay.engine import admin, core, keys, workers
 from oncepay.engine.pay import NewAttempt, start
-from oncepay.ports import Answered, Draft, Page
+from oncepay.ports import Answer, Answered, Draft, Page, Request
 from tests.spec.centre import Town
 from tests.spec.test_stories import paid
 
@@ -292,6 +292,31 @@ async def test_what_another_process_added_just_now_is_not_parked_as_gone(town: T
     engine.directory, engine.hand_over = stale, handing_over
     await town.passes(5)
     assert town.shop.told("D-10") == ["paid"]
+
+
+async def test_a_channel_that_does_not_answer_holds_up_no_other(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of its payments are due, and for longer, than a worker has places."""
+    town.faults(notify_none=1.0)
+    silent = [await town.pay(f"D-11-{n}") for n in range(workers.AT_ONCE + 10)]
+    town.sandbox.advance(1)
+    healthy = await town.pay("D-12", channel="alipay", method="page")
+    await town.payer_pays(healthy)
+    town.sandbox.advance(15)
+    send, answered = town.engine.transport.send, asyncio.Event()
+
+    async def sent(request: Request, deadline_s: float) -> Answer:
+        if "/v3/" in request.url:
+            await answered.wait()
+        return await send(request, deadline_s)
+
+    monkeypatch.setattr(town.engine.transport, "send", sent)
+    places = workers.Places()
+    for _ in range(3):
+        await workers.run_due_once(town.engine, limit=40, places=places, patience_s=0.1)
+    assert (await town.now(healthy.payment)).status is PaymentStatus.PAID
+    answered.set()
+    await town.passes(1)
+    assert {(await town.now(shown.payment)).status for shown in silent} == {PaymentStatus.OPEN}
 
 
 async def test_a_dead_endpoint_slows_no_other(town: Town) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from oncepay.domain.payment import Payment
 from oncepay.ports import Page
 from oncepay.store.postgres import PostgresLedger
 from oncepay.testing.servers import PostgresServer
+from tests.store.conftest import eventually
 from tests.store.make import created, moved, paid, payment
 from tests.store.postgres_kit import opened
 
@@ -122,3 +125,31 @@ async def test_a_server_that_came_back_unsafe_is_as_good_as_away(server: Postgre
             server.settings["fsync"] = "on"
             server.start()
         assert await ledger.commit(created("U-2"))
+
+
+async def test_a_writer_that_is_never_answered_is_seen_in_the_ping(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server froze behind a proxy, say, and everybody else is led to another."""
+    async with opened(postgres_database) as ledger:
+        assert await ledger.commit(created("A-1"))
+        link = ledger._writer._link
+        assert link is not None
+        os.kill(link.get_server_pid(), signal.SIGSTOP)
+        try:
+            writing = asyncio.create_task(ledger.commit(created("A-2")))
+            await ledger.ping()  # a commit may take a while
+            monkeypatch.setattr("oncepay.store.postgres.HELD_MAX_S", 0.01)
+
+            async def seen() -> bool:
+                try:
+                    await ledger.ping()
+                except Unavailable as away:
+                    return "not answered a commit" in str(away)
+                return False
+
+            await eventually(seen)
+        finally:
+            os.kill(link.get_server_pid(), signal.SIGCONT)
+        assert await writing
+        await ledger.ping()

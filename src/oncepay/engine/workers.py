@@ -4,7 +4,9 @@ what is due of deliveries. Each has a ``run_once`` that tests call and a loop th
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from oncepay.domain.errors import Busy, OncepayError, Unavailable
@@ -19,15 +21,56 @@ from oncepay.engine.wake import DELIVERIES, DIRECTORY, PAYMENTS, Bell
 from oncepay.ports import Due, UnappliedRow
 
 CLAIM_MAX: Final = 200
-AT_ONCE: Final = 64
+AT_ONCE: Final = 64  # payments of one channel
+PATIENCE_S: Final = 1.0  # for the slowest, before more is claimed
 POLL_S: Final = 0.5
 UNAVAILABLE_S: Final = 1.0
 DIRECTORY_S: Final = 0.3
 UPKEEP_S: Final = 6 * 3_600.0
 
 
-async def run_due_once(engine: Engine, *, limit: int = CLAIM_MAX) -> int:
-    """Claim what is due and bring each payment as far as it goes now; how many were claimed."""
+class Places:
+    """Who is being brought on in a process: so many of each channel at once, so that one that does not answer holds up
+    no other. What finds no place was only lent, and comes again when its lease is over."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, asyncio.Semaphore] = {}
+        self._inside: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, engine: Engine, due: Due, kept: list[UnappliedRow]) -> asyncio.Task[None] | None:
+        """Begin with one; None when too many of its channel wait already."""
+        channel = due.payment.attempts[-1].channel if due.payment.attempts else ""
+        if self._inside[channel] >= CLAIM_MAX:
+            return None
+        self._inside[channel] += 1
+        task = asyncio.create_task(self._one(engine, channel, due, kept))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _one(self, engine: Engine, channel: str, due: Due, kept: list[UnappliedRow]) -> None:
+        try:
+            async with self._rooms.setdefault(channel, asyncio.Semaphore(AT_ONCE)):
+                if due.lease_until_ms > engine.clock.now_ms():  # else another process may have it
+                    await _bring_on(engine, due, kept)
+        except Exception:
+            log.exception("worker.failed payment=%s", due.payment.id)
+        finally:
+            self._inside[channel] -= 1
+
+    def leave(self) -> None:
+        """Let go of all: what they had begun is due again."""
+        for task in self._tasks:
+            task.cancel()
+
+
+async def run_due_once(
+    engine: Engine, *, limit: int = CLAIM_MAX, places: Places | None = None, patience_s: float | None = None
+) -> int:
+    """Claim what is due and bring each payment as far as it goes now; how many were claimed. ``patience_s``: how long
+    to wait for the slowest of them (None: until all are done); those that take longer go on meanwhile."""
+    places = places or Places()
     now_ms = engine.clock.now_ms()
     claimed = await engine.ledger.claim_due(now_ms, now_ms + engine.settings.lease_ms, limit)
     if not claimed:
@@ -35,13 +78,10 @@ async def run_due_once(engine: Engine, *, limit: int = CLAIM_MAX) -> int:
     kept: dict[str, list[UnappliedRow]] = {}
     for row in await engine.ledger.unapplied([due.payment.id for due in claimed]):
         kept.setdefault(row.payment_id, []).append(row)
-    room = asyncio.Semaphore(AT_ONCE)
-
-    async def one(due: Due) -> None:
-        async with room:
-            await _bring_on(engine, due, kept.get(due.payment.id, []))
-
-    await asyncio.gather(*(one(due) for due in claimed))
+    begun = [places.take(engine, due, kept.get(due.payment.id, [])) for due in claimed]
+    tasks = [task for task in begun if task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=patience_s)
     return len(claimed)
 
 
@@ -109,6 +149,15 @@ async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]]
             await bell.wait(engine.clock.sleep(poll_s))
 
 
+async def _bring_on_for_ever(engine: Engine) -> None:
+    places = Places()
+    try:
+        once = partial(run_due_once, engine, places=places, patience_s=PATIENCE_S)
+        await loop(engine, PAYMENTS, once, POLL_S)
+    finally:
+        places.leave()
+
+
 async def upkeep(engine: Engine) -> int:
     """Forget the raw bytes of long ago (the facts stay); send back what was held for too long, also when the bytes
     cannot be forgotten: a channel takes refunds only for so long."""
@@ -132,12 +181,12 @@ async def look_at_directory(engine: Engine) -> int:
 def start(engine: Engine, deliverer: Deliverer) -> list[asyncio.Task[None]]:
     """All loops of a process that works; cancel the tasks to stop."""
     loops = (
-        (PAYMENTS, lambda: run_due_once(engine), POLL_S),
         (DELIVERIES, deliverer.claim, POLL_S),
         ("upkeep", lambda: upkeep(engine), UPKEEP_S),
     )
+    payments = asyncio.create_task(_bring_on_for_ever(engine), name=PAYMENTS)
     tasks = [asyncio.create_task(loop(engine, name, once, poll_s), name=name) for name, once, poll_s in loops]
-    return [*tasks, *start_watching(engine)]
+    return [payments, *tasks, *start_watching(engine)]
 
 
 def start_watching(engine: Engine) -> list[asyncio.Task[None]]:

@@ -38,6 +38,7 @@ LINKS: Final = 4  # beside the writer's
 WAIT_S: Final = 3.0  # for one of them
 CLAIM_MAX: Final = 1000
 FROM_ZERO_MS: Final = 60_000
+HELD_MAX_S: Final = 60.0  # a commit may wait for a standby, or be asked about; then this process had better start again
 MAINTAIN_EVERY_S: Final = 6 * 3600.0
 
 
@@ -225,8 +226,11 @@ class PostgresLedger(Lists, Directory):
     # -- health ----------------------------------------------------------------------------------------------------
 
     async def ping(self) -> None:
-        """Raises Unavailable when the store does not answer."""
+        """Raises Unavailable when the store does not answer, or not to what is written: a server that froze behind a
+        proxy answers on new connections, elsewhere, and never on the writer's."""
         await self._calls.read("ping")
+        if self._pump.held_s > HELD_MAX_S:
+            raise Unavailable(f"the database has not answered a commit for {self._pump.held_s:.0f} s")
 
     async def stats(self, now_ms: int) -> Mapping[str, float]:
         """For metrics. Counts stop at ten thousand."""

@@ -105,6 +105,7 @@ class Pump:
         self._task: asyncio.Task[None] | None = None  # None is the record that no pump is running
         self._gate: asyncio.Future[None] | None = None
         self._started = float("-inf")
+        self._writing_since: float | None = None  # while a group is with the database
         self._calm = asyncio.Event()  # what close() waits on
         self._closed = False
 
@@ -112,6 +113,12 @@ class Pump:
     def waiting(self) -> int:
         """Changes that are not settled yet."""
         return self._unsettled
+
+    @property
+    def held_s(self) -> float:
+        """For how many seconds the database has not answered the group that it has; 0 when it has none."""
+        since = self._writing_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
     async def submit(self, change: Change) -> bool:
         """True: durable. False: another road got there first. Raises Overloaded at once when too much waits, Busy when
@@ -185,7 +192,9 @@ class Pump:
                 await self._pace()
                 group = self._pick()
                 marks = self._pick_marks()
+                self._writing_since = asyncio.get_running_loop().time()
                 outcomes = await self._write(group, marks)
+                self._writing_since = None
                 for member, outcome in zip(group, outcomes, strict=True):
                     self._settle(member, outcome)
                 group = []
@@ -202,7 +211,7 @@ class Pump:
             raise
         finally:
             # No await since the queue was seen empty: nobody can have queued in between.
-            self._task = None
+            self._task, self._writing_since = None, None
             self._calm.set()
 
     async def _pace(self) -> None:
