@@ -28,6 +28,7 @@ from oncepay.client.guards import (
 )
 from oncepay.client.guards.inbox import listing, taking
 from oncepay.client.guards.milestones import WORDS
+from tests.client.guards.books import Where
 from tests.client.guards.payments import NOW_MS, Story, event_of
 
 PAID = Story().pay()
@@ -82,6 +83,105 @@ async def test_connections_for_asyncio_that_commit_by_themselves_are_refused(gua
             async_link_of(other)
         async with other.transaction():
             await async_link_of(other).make_tables()
+
+
+AUTOCOMMIT = {"isolation_level": "AUTOCOMMIT"}
+INBOX_ROWS = "SELECT COUNT(*) FROM oncepay_inbox"
+
+
+def _engine(kind: str, where: Where, **options: Any) -> Any:
+    from sqlalchemy import create_engine
+
+    if kind == "sqlite":
+        return create_engine(f"sqlite:///{where.folder}/shop.db", **options)
+    if kind == "psycopg":
+        return create_engine(where.postgres().replace("postgresql://", "postgresql+psycopg://"), **options)
+    arguments = {"ssl_disabled": True, **options.pop("connect_args", {})}
+    url = where.mariadb().replace("mysql://", "mysql+pymysql://")
+    return create_engine(url, connect_args=arguments, **options)
+
+
+def _check_refused(begin: Any, engine: Any) -> None:
+    """Neither the row nor the handler: it would be run by nobody any more, if the row stayed and it failed."""
+    ran: list[Milestone] = []
+    inbox: Inbox[Any] = Inbox(begin)
+    inbox.on(*WORDS)(lambda _, milestone: ran.append(milestone))
+    with pytest.raises(NotInTransaction, match="begin one"):
+        inbox.take(PAID)
+    assert ran == []
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(INBOX_ROWS).scalar() == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "psycopg", "pymysql"])
+def test_sqlalchemy_that_was_told_to_commit_by_itself_is_refused(kind: str, where: Where) -> None:
+    from sqlalchemy.orm import sessionmaker
+
+    plain = _engine(kind, where)
+    with plain.begin() as connection:
+        link_of(connection).make_tables()
+        connection.exec_driver_sql("DELETE FROM oncepay_inbox")
+    told = _engine(kind, where, **AUTOCOMMIT)
+    behind = {"sqlite": {"isolation_level": None}, "psycopg": {"autocommit": True}, "pymysql": {"autocommit": True}}
+    driver = _engine(kind, where, connect_args=behind[kind])
+    for engine in (told, plain.execution_options(**AUTOCOMMIT), driver):
+        for begin in (engine.begin, sessionmaker(engine).begin):
+            _check_refused(begin, plain)
+    for engine in (plain, told, driver):
+        engine.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "psycopg", "pymysql"])
+def test_sqlalchemy_in_a_transaction_is_taken_however_it_began(kind: str, where: Where) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session, sessionmaker
+
+    plain = _engine(kind, where)
+    strict = plain.execution_options(isolation_level="SERIALIZABLE")
+    # An engine that commits by itself, of which this transaction is told otherwise.
+    told = _engine(kind, where, **AUTOCOMMIT).execution_options(isolation_level="SERIALIZABLE")
+    # SQLAlchemy's own recipe for SQLite: the driver begins nothing, the app does.
+    recipe = _engine(kind, where, connect_args={"isolation_level": None} if kind == "sqlite" else {})
+    if kind == "sqlite":
+        event.listen(recipe, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    for engine in (plain, strict, told, recipe):
+        with engine.connect() as connection:  # which begins by the first statement
+            _check_rows(connection)
+            connection.rollback()
+        with sessionmaker(engine).begin() as session:
+            _check_rows(session)
+        with engine.connect() as outer, outer.begin() as around:
+            with Session(outer, join_transaction_mode="create_savepoint") as inner, inner.begin():
+                assert link_of(inner).run(listing(1)) == []
+            around.rollback()
+        engine.dispose()
+
+
+async def test_sqlalchemy_for_asyncio_that_was_told_so_is_refused_too(guards_postgres: str) -> None:
+    from sqlalchemy import text
+    from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+    for scheme in ("postgresql+asyncpg://", "postgresql+psycopg://"):
+        url = guards_postgres.replace("postgresql://", scheme)
+        plain, told = create_async_engine(url), create_async_engine(url, **AUTOCOMMIT)
+        strict = told.execution_options(isolation_level="SERIALIZABLE")
+        async with plain.begin() as connection:
+            await async_link_of(connection).make_tables()
+            await connection.execute(text("DELETE FROM oncepay_inbox"))
+        for engine in (told, plain.execution_options(**AUTOCOMMIT)):
+            for begin in (engine.begin, async_sessionmaker(engine).begin):
+                with pytest.raises(NotInTransaction):
+                    async with begin() as within:
+                        await async_link_of(within).run(taking(PAID, NOW_MS))
+        async with plain.connect() as connection:
+            assert (await connection.execute(text(INBOX_ROWS))).scalar() == 0
+            await connection.rollback()
+            for begin in (plain.connect, strict.begin, async_sessionmaker(strict).begin):
+                async with begin() as within:
+                    assert len(await async_link_of(within).run(taking(PAID, NOW_MS))) == 1
+                    await within.rollback()
+        await plain.dispose()
+        await told.dispose()
 
 
 class Stranger:

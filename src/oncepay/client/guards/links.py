@@ -123,17 +123,50 @@ class AsyncpgLink(AsyncLink):
 class SqlalchemyLink(Link):
     """A session or connection of SQLAlchemy."""
 
+    _checked = False
+
     def execute(self, sql: str, values: Any, *, reads: bool) -> Any:
-        """Under the transaction that the session is in, or begins by this."""
-        return _said(self.connection.execute(_clause(sql), values, execution_options=_COUNTED), reads=reads)
+        """Under the transaction that the session is in, or begins by this. Raises NotInTransaction, before the first."""
+        clause = _clause(sql)
+        if not self._checked:
+            session = hasattr(self.connection, "get_bind")
+            _check_begun(self.connection.connection(_bound_by(clause)) if session else self.connection)
+            self._checked = True
+        return _said(self.connection.execute(clause, values, execution_options=_COUNTED), reads=reads)
 
 
 class AsyncSqlalchemyLink(AsyncLink):
     """A session or connection of SQLAlchemy, for asyncio."""
 
+    _checked = False
+
     async def execute(self, sql: str, values: Any, *, reads: bool) -> Any:
-        """Under the transaction that the session is in, or begins by this."""
-        return _said(await self.connection.execute(_clause(sql), values, execution_options=_COUNTED), reads=reads)
+        """Under the transaction that the session is in, or begins by this. Raises NotInTransaction, before the first."""
+        clause = _clause(sql)
+        if not self._checked:
+            session = hasattr(self.connection, "get_bind")
+            connection = await self.connection.connection(_bound_by(clause)) if session else self.connection
+            await connection.run_sync(_check_begun)
+            self._checked = True
+        return _said(await self.connection.execute(clause, values, execution_options=_COUNTED), reads=reads)
+
+
+def _bound_by(clause: Any) -> dict[str, Any]:
+    """What a session that has several databases chooses by."""
+    return {"clause": clause}
+
+
+def _check_begun(connection: Any) -> None:
+    """Refuse a connection of SQLAlchemy's that commits each statement by itself: as SQLAlchemy was told, or as the driver
+    was behind its back. The transaction is begun first, as the statement would do it: an app may have hung its own way
+    to begin one on that. No query is made."""
+    if connection.get_transaction() is None:
+        connection.begin()
+    level = connection.get_execution_options().get("isolation_level")
+    _check_open((level or getattr(connection.dialect, "_on_connect_isolation_level", None)) != "AUTOCOMMIT")
+    raw = connection.connection.driver_connection
+    for maker in _makers(raw) & _BELOW.keys():
+        _check_open(_BELOW[maker](raw))
 
 
 _COUNTED: Final = {"preserve_rowcount": True}
@@ -185,6 +218,11 @@ DRIVERS: Final[Mapping[str, Driver]] = {
     "psycopg2": Driver("postgresql", "format", _psycopg_open),
     "pymysql": Driver("mysql", "format", _pymysql_open),
 }
+# Below SQLAlchemy also aiosqlite, which shows what sqlite3 does.
+_BELOW: Final[Mapping[str, Callable[[Any], bool]]] = {
+    **{name: driver.open for name, driver in DRIVERS.items()},
+    "aiosqlite": _sqlite_open,
+}
 _DIALECTS: Final[Mapping[str, Dialect]] = {
     "postgresql": "postgresql",
     "sqlite": "sqlite",
@@ -195,7 +233,7 @@ _DIALECTS: Final[Mapping[str, Dialect]] = {
 
 def link_of(connection: Any) -> Link:
     """The link to a connection, session, or link. Raises ConnectionUnknown; NotInTransaction when each statement would
-    be committed by itself."""
+    be committed by itself, with SQLAlchemy before the first one, for only then it connects."""
     if isinstance(connection, Link):
         return connection
     makers = _makers(connection)
