@@ -7,15 +7,17 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
 
-from oncepay.client.guards import Milestone, OtherPayment, transactions
+from oncepay.client.guards import Contended, Milestone, OtherPayment, transactions
+from oncepay.client.guards.inbox import taking
+from oncepay.client.guards.scripts import Script
 from tests.client.guards.apps import ALL_KINDS, App, LoopApp, ThreadApp, open_app
 from tests.client.guards.books import Books, Where
-from tests.client.guards.payments import Story, event_of, payment, payment_id
+from tests.client.guards.payments import NOW_MS, Story, event_of, payment, payment_id
 
 ROW = "SELECT version, settled, done, failures, failed FROM oncepay_inbox WHERE order_no = ?"
 
@@ -227,6 +229,79 @@ async def test_forgetting_leaves_what_may_still_come(app: App) -> None:
     assert await app.forget(400) == 1
     left = await app.run("SELECT order_no FROM oncepay_inbox ORDER BY order_no")
     assert [order_no for (order_no,) in left] == ["new", "open"]
+
+
+DAYS_401: Final = 401 * 86_400
+
+
+async def test_an_order_that_was_forgotten_is_not_shipped_again(app: App) -> None:
+    story, unknown = Story("old"), Story("older")
+    event = event_of(story.pay())
+    await app.take(event)
+    app.clock.advance(DAYS_401)
+    assert await app.forget(400) == 1
+    assert await app.take(event) == ()
+    assert await app.take(event_of(story.refund("R-1", 800, "done"))) == ()
+    assert await app.take(event_of(unknown.pay())) == ()  # nobody can tell that it was not forgotten
+    assert await app.run("SELECT order_no FROM oncepay_inbox") == []
+    assert await app.deeds("old") == {"paid": 1}
+
+
+async def test_what_is_old_and_was_not_forgotten_is_taken_in(app: App) -> None:
+    """Nobody has forgotten anything; or it is not settled; or it came after the day up to which was forgotten."""
+    story, late = Story("open"), Story("late")
+    await app.take(event_of(story.next(closing=True)))
+    app.clock.advance(DAYS_401)
+    assert await app.take(event_of(Story("early").pay())) == ("paid",)
+    assert await app.forget(402) == 0
+    assert await app.take(event_of(late.pay())) == ("paid",)
+    assert await app.forget(400) == 0
+    assert await app.take(event_of(story.pay())) == ("paid",)
+    assert await app.take(event_of(late.refund("R-1", 800, "done"))) == ("refund.done",)
+
+
+async def test_up_to_when_was_forgotten_only_goes_forward(app: App) -> None:
+    event = event_of(Story("old").pay())
+    await app.take(event)
+    app.clock.advance(DAYS_401)
+    assert await app.forget(400) == 1
+    for days in (402, 1_000_000):
+        assert await app.forget(days) == 0
+    assert await app.take(event) == ()
+    assert len(await app.run("SELECT place FROM oncepay_feed")) == 1
+
+
+async def test_forgetting_and_old_news_at_once_ship_once(app: App) -> None:
+    stories = [Story(f"A-{n}") for n in range(8)]
+    for story in stories:
+        await app.take(event_of(story.pay()))
+    app.clock.advance(DAYS_401)
+    took = (app.take(event_of(story.last)) for story in stories)
+    await asyncio.gather(app.forget(400), *took, app.forget(400))
+    assert [await app.deeds(story.last.order_no) for story in stories] == [{"paid": 1}] * 8
+
+
+def answering(script: Script[Any], *answers: Any) -> Iterator[str]:
+    """The statements of a script that is told these answers, in turn; what it returned at last."""
+    answer: Any = None
+    for following in (*answers, None):
+        try:
+            do = script.send(answer)
+        except StopIteration as end:
+            yield repr(end.value)
+            return
+        yield do.statement
+        answer = following
+
+
+def test_an_order_that_is_forgotten_between_two_statements_is_not_shipped_again() -> None:
+    """The row that was in the way of the insert is gone when it is to be read."""
+    story = Story()
+    said = answering(taking(story.pay(), NOW_MS), 0, [], 0, [], [[f"{NOW_MS + 1:020d}"]])
+    assert list(said) == ["tell", "known", "hold", "known", "forgotten", "()"]
+    gone = answering(taking(story.pay(), NOW_MS), 0, [], 0, [], [], 0, [], 0, [], [], 0, [])
+    with pytest.raises(Contended, match="A-1 was there and was gone, 3 times"):
+        list(gone)
 
 
 async def test_tables_may_be_made_again(app: App) -> None:

@@ -13,9 +13,17 @@ import pytest
 import redis
 import redis.asyncio
 
-from oncepay.client.guards import AsyncSubmissionGuard, GuardUnavailable, LocalDoor, Submission, SubmissionGuard
+from oncepay.client.guards import (
+    AsyncSubmissionGuard,
+    Contended,
+    GuardUnavailable,
+    LocalDoor,
+    Submission,
+    SubmissionGuard,
+)
 from oncepay.client.guards.doors import Door
 from oncepay.client.guards.redis_door import AsyncRedisDoor, RedisDoor
+from oncepay.client.guards.submission import claiming
 from oncepay.testing.services import Service
 from tests.client.guards.apps import ALL_KINDS, WRITE_ORDER, App, LoopApp, open_app
 from tests.client.guards.books import KINDS, Books, Where, open_books
@@ -92,6 +100,22 @@ async def test_old_keys_can_be_swept_out(app: App) -> None:
     app.clock.advance(600)
     await app.submit({**CART, "buyer": 9}, "A-3", nothing)
     assert await app.prune() == 2
+
+
+def test_a_key_that_is_pruned_between_two_statements_is_taken() -> None:
+    script = claiming("digest", "A-2", 1_000, 600_000)
+    assert script.send(None).statement == "submit"
+    assert script.send(0).statement == "submitted"
+    assert script.send([]).statement == "submit"
+    with pytest.raises(StopIteration) as end:
+        script.send(1)
+    assert end.value.value == Submission(order_no="A-2", first=True)
+    endless = claiming("digest", "A-2", 1_000, 600_000)
+    answers = (0, [], 0, [], 0)
+    for answer in (None, *answers):
+        endless.send(answer)
+    with pytest.raises(Contended, match="lost it, 3 times"):
+        endless.send([])
 
 
 # -- two hundred at once -----------------------------------------------------------------------------------------

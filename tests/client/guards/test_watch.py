@@ -124,6 +124,38 @@ async def test_an_order_that_never_got_there_is_handed_back(app: App) -> None:
     assert await watched(app) == []
 
 
+async def test_an_order_that_was_forgotten_is_not_asked_for_for_ever(app: App) -> None:
+    """A refund after 400 days: nothing of it is told, but nothing is shipped again either."""
+    story = Story()
+    await app.take(event_of(story.pay()))
+    app.clock.advance(401 * 86_400)
+    assert await app.forget(400) == 1
+    await app.register("A-1")
+    app.centre.payments["A-1"] = story.refund("R-1", 800)
+    assert await rounds(app, 10, 1000) == [1, 1]
+    assert await watched(app) == ["A-1"]  # something is on its way
+    app.centre.payments["A-1"] = story.refund("R-1", 800, "failed")
+    assert await rounds(app, 1000) == [1]
+    assert await watched(app) == []
+    await app.register("A-1")
+    assert await rounds(app, 10) == [1]
+    assert await watched(app) == ["A-1"]  # a call may be under way
+    assert await app.deeds() == {"paid": 1}
+
+
+async def test_an_old_order_that_is_known_is_asked_for_until_it_is_settled(app: App) -> None:
+    story = Story()
+    app.clock.advance(401 * 86_400)
+    await app.register("A-1")
+    app.centre.payments["A-1"] = story.pay()
+    app.trouble = spill
+    assert await rounds(app, 1000) == [1]
+    assert await watched(app) == ["A-1"]
+    app.trouble = lambda _: None
+    assert await rounds(app, 1000, 1000) == [1, 0]
+    assert await app.deeds() == {"paid": 1}
+
+
 @pytest.mark.parametrize("kind", ["sqlite3", "psycopg", "pymysql"])
 async def test_an_order_that_is_registered_again_meanwhile_stays(kind: str, where: Where) -> None:
     async with open_app(kind, where) as app:

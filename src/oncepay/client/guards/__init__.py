@@ -10,6 +10,7 @@ from oncepay.client.guards.dialects import tables
 from oncepay.client.guards.doors import LocalDoor
 from oncepay.client.guards.errors import (
     ConnectionUnknown,
+    Contended,
     GuardRefused,
     GuardUnavailable,
     HandlersMissing,
@@ -30,6 +31,7 @@ __all__ = [
     "AsyncSubmissionGuard",
     "AsyncWatch",
     "ConnectionUnknown",
+    "Contended",
     "DbapiLink",
     "GuardRefused",
     "GuardUnavailable",

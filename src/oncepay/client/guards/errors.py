@@ -27,6 +27,11 @@ class OtherPayment(GuardRefused):
     guards' tables, and a centre that was set up anew is another centre."""
 
 
+class Contended(GuardRefused):
+    """A row of the guards' was there and was gone, again and again: others take away what is looked for. Nothing was
+    done: try again."""
+
+
 class GuardUnavailable(GuardRefused):
     """Whether this submission is the first cannot be said now, and the app chose not to go on then. No order was
     made: submit again."""

@@ -16,10 +16,10 @@ from typing import Final, Generic, TypeVar
 
 from oncepay.client.around import AROUND, Around
 from oncepay.client.guards.aside import Aside, dropping_aside, error_text, hurrying_aside, listing_aside
-from oncepay.client.guards.errors import HandlersMissing, OtherPayment
+from oncepay.client.guards.errors import Contended, HandlersMissing, OtherPayment
 from oncepay.client.guards.links import async_link_of, link_of
 from oncepay.client.guards.milestones import WORDS, Milestone, Word, settled, unmet
-from oncepay.client.guards.scripts import Script, Value, change, rows
+from oncepay.client.guards.scripts import TRIES_MAX, Row, Script, Value, change, rows
 from oncepay.client.guards.transactions import AsyncBegin, Begin, persist, persist_async
 from oncepay.client.shapes import Event, Payment
 
@@ -32,8 +32,9 @@ POISONED_AFTER: Final = 5
 POISONED_MAX: Final = 1000  # orders a listing gives
 DAY_MS: Final = 86_400_000
 # News of a payment may come until its channel takes no refund any more, which is a year after it was paid, and may be
-# on their way for 30 days. Forget an order earlier, and they would ship its goods again.
+# on their way for 30 days. Forget an order earlier, and they would be lost.
 FORGET_DAYS_MIN: Final = 400
+FORGOTTEN: Final = "forgotten"  # in the table of feeds: orders that were settled before then are known no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +66,20 @@ def taking(payment: Payment, now_ms: int) -> Script[tuple[Milestone, ...]]:
         "settled": int(settled(payment)),
         "now_ms": now_ms,
     }
-    if (yield from change("tell", **news, payment=payment.id, done=_keys(shown))) == 1:
-        return shown
-    ((known_payment, version, done, failures),) = yield from rows("known", order_no=payment.order_no)
+    found: list[Row] = []
+    old = now_ms - payment.created_ms > FORGET_DAYS_MIN * DAY_MS
+    for _ in range(TRIES_MAX):
+        if old and (yield from _forgotten(payment)):
+            log.warning("inbox.forgotten order=%s payment=%s", payment.order_no, payment.id)
+            return ()
+        if (yield from change("tell", **news, payment=payment.id, done=_keys(shown))) == 1:
+            return shown
+        if found := (yield from rows("known", order_no=payment.order_no)):
+            break
+        old = True  # it was forgotten this very moment
+    else:
+        raise Contended(f"what is known of order {payment.order_no} was there and was gone, {TRIES_MAX} times")
+    ((known_payment, version, done, failures),) = found
     if known_payment != payment.id:
         raise OtherPayment(f"order {payment.order_no} belongs to {known_payment}, and this is about {payment.id}")
     if payment.version <= version:
@@ -77,6 +89,16 @@ def taking(payment: Payment, now_ms: int) -> Script[tuple[Milestone, ...]]:
     fresh = unmet(payment, done)
     yield from change("tell_more", **news, done=f"{done} {_keys(fresh)}".strip())
     return fresh
+
+
+def _forgotten(payment: Payment) -> Script[bool]:
+    """Whether its order may have been forgotten, so that its milestones were run. If it is known it stays so: its row
+    is held, and who forgets waits for us. Held by a write, for drivers of SQLite begin no transaction by reading."""
+    yield from change("hold", order_no=payment.order_no)
+    if (yield from rows("known", order_no=payment.order_no)):
+        return False
+    found = yield from rows("forgotten", feed=FORGOTTEN)
+    return bool(found) and payment.created_ms < int(found[0][0])
 
 
 def _keys(found: tuple[Milestone, ...]) -> str:
@@ -102,10 +124,15 @@ def listing(failures: int) -> Script[list[Poisoned]]:
 
 
 def forgetting(days: int, now_ms: int) -> Script[int]:
-    """Forget orders that were settled so long ago; how many."""
+    """Forget orders that were settled so long ago; how many. What is forgotten is noted first, so that nobody finds the
+    order gone and not that."""
     if days < FORGET_DAYS_MIN:
-        raise ValueError(f"news may come for {FORGET_DAYS_MIN} days, and would ship again what was forgotten in {days}")
-    return (yield from change("forget", before_ms=now_ms - days * DAY_MS))
+        raise ValueError(f"news may come for {FORGET_DAYS_MIN} days, and be lost when forgotten in {days}")
+    before_ms = now_ms - days * DAY_MS
+    place = f"{max(before_ms, 0):020d}"
+    yield from change("place_first", feed=FORGOTTEN, place=place)
+    yield from change("forget_up_to", feed=FORGOTTEN, place=place)
+    return (yield from change("forget", before_ms=before_ms))
 
 
 def _payment(told: Event | Payment) -> Payment:
@@ -237,7 +264,11 @@ class Inbox(_Handlers[Callable[[T, Milestone], None]], Generic[T]):
             return link_of(within).run(dropping_aside(key))
 
     def forget(self, days: int = FORGET_DAYS_MIN) -> int:
-        """Forget orders that were settled so many days ago, at least 400; how many. For a job at a quiet hour."""
+        """Forget orders that were settled so many days ago, at least 400; how many. For a job at a quiet hour. News of
+        an order that is so old and not known run nothing from then on: it may have been forgotten."""
+        return persist(lambda: self._forget(days))
+
+    def _forget(self, days: int) -> int:
         with self.begin() as within:
             return link_of(within).run(forgetting(days, self._around.now_ms()))
 
@@ -306,5 +337,8 @@ class AsyncInbox(_Handlers[Callable[[T, Milestone], Awaitable[None]]], Generic[T
 
     async def forget(self, days: int = FORGET_DAYS_MIN) -> int:
         """As ``Inbox.forget``."""
+        return await persist_async(lambda: self._forget(days))
+
+    async def _forget(self, days: int) -> int:
         async with self.begin() as within:
             return await async_link_of(within).run(forgetting(days, self._around.now_ms()))

@@ -126,7 +126,7 @@ class SqlalchemyLink(Link):
     _checked = False
 
     def execute(self, sql: str, values: Any, *, reads: bool) -> Any:
-        """Under the transaction that the session is in, or begins by this. Raises NotInTransaction, before the first."""
+        """Under the transaction that the session is in, or begins by this. Raises NotInTransaction."""
         clause = _clause(sql)
         if not self._checked:
             session = hasattr(self.connection, "get_bind")
@@ -141,7 +141,7 @@ class AsyncSqlalchemyLink(AsyncLink):
     _checked = False
 
     async def execute(self, sql: str, values: Any, *, reads: bool) -> Any:
-        """Under the transaction that the session is in, or begins by this. Raises NotInTransaction, before the first."""
+        """Under the transaction that the session is in, or begins by this. Raises NotInTransaction."""
         clause = _clause(sql)
         if not self._checked:
             session = hasattr(self.connection, "get_bind")
@@ -157,9 +157,9 @@ def _bound_by(clause: Any) -> dict[str, Any]:
 
 
 def _check_begun(connection: Any) -> None:
-    """Refuse a connection of SQLAlchemy's that commits each statement by itself: as SQLAlchemy was told, or as the driver
-    was behind its back. The transaction is begun first, as the statement would do it: an app may have hung its own way
-    to begin one on that. No query is made."""
+    """Refuse a connection of SQLAlchemy's that commits each statement by itself: because SQLAlchemy was told so, or
+    the driver behind its back. The transaction is begun first, as the statement would do it: an app may have hung its
+    own way to begin one on that. No query is made."""
     if connection.get_transaction() is None:
         connection.begin()
     level = connection.get_execution_options().get("isolation_level")

@@ -8,9 +8,11 @@ transaction that it runs in: that is the app's.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+TRIES_MAX: Final = 3  # when others take away what is looked for
 
 Value = int | str
 Row = Sequence[Any]

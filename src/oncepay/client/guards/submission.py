@@ -15,9 +15,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from oncepay.client.around import AROUND, Around
 from oncepay.client.guards.doors import AsyncDoor, Door
+from oncepay.client.guards.errors import Contended
 from oncepay.client.guards.fingerprint import fingerprint
 from oncepay.client.guards.links import async_link_of, link_of
-from oncepay.client.guards.scripts import Script, change, rows
+from oncepay.client.guards.scripts import TRIES_MAX, Row, Script, change, rows
 from oncepay.client.guards.transactions import AsyncBegin, Begin, persist, persist_async
 
 T = TypeVar("T")
@@ -42,9 +43,15 @@ class Submission:
 def claiming(digest: str, order_no: str, now_ms: int, window_ms: int) -> Script[Submission]:
     """Be the first of a kind with this order, or learn which order the first has made."""
     until_ms = now_ms + window_ms
-    if (yield from change("submit", digest=digest, order_no=order_no, until_ms=until_ms)) == 1:
-        return Submission(order_no=order_no, first=True)
-    ((made, open_until_ms),) = yield from rows("submitted", digest=digest)
+    found: list[Row] = []
+    for _ in range(TRIES_MAX):
+        if (yield from change("submit", digest=digest, order_no=order_no, until_ms=until_ms)) == 1:
+            return Submission(order_no=order_no, first=True)
+        if found := (yield from rows("submitted", digest=digest)):
+            break  # else it was pruned this very moment
+    else:
+        raise Contended(f"the submission of order {order_no} found one of its kind and lost it, {TRIES_MAX} times")
+    ((made, open_until_ms),) = found
     if open_until_ms > now_ms:
         return Submission(order_no=made, first=False)
     yield from change("resubmit", digest=digest, order_no=order_no, until_ms=until_ms)

@@ -55,6 +55,11 @@ class Verdict(Enum):
     ABSENT = "absent"  # the centre has never heard of the order
 
 
+def is_over(order: Watched, payment: Payment, now_ms: int, patience_ms: int) -> bool:
+    """Whether no more may come of what was registered: nothing is on its way, and who was to call has had the time."""
+    return settled(payment) and now_ms - order.since_ms >= patience_ms
+
+
 def judge(order: Watched, payment: Payment | None, now_ms: int, patience_ms: int) -> Verdict:
     """What the centre's answer means. ``patience_ms``: how long a call that was to be made after the registration may
     take to reach the centre. Before that, what is not there may still come."""

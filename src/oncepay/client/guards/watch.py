@@ -16,10 +16,10 @@ from oncepay.client import events, payments
 from oncepay.client.around import AROUND, Around
 from oncepay.client.calls import Call
 from oncepay.client.errors import CallFailed
-from oncepay.client.guards.inbox import AsyncInbox, Inbox, log
+from oncepay.client.guards.inbox import DAY_MS, FORGET_DAYS_MIN, AsyncInbox, Inbox, log
 from oncepay.client.guards.links import async_link_of, link_of
 from oncepay.client.guards.scripts import Script, change, rows
-from oncepay.client.guards.timetable import Verdict, Watched, judge, next_ms
+from oncepay.client.guards.timetable import Verdict, Watched, is_over, judge, next_ms
 from oncepay.client.shapes import Event, EventPage, Payment
 
 T = TypeVar("T")
@@ -67,6 +67,18 @@ def putting_off(order: Watched, until_ms: int) -> Script[Watched | None]:
 def dropping(order: Watched) -> Script[bool]:
     """Ask no more, unless it was registered again meanwhile."""
     return (yield from change("unwatch", order_no=order.order_no, since_ms=order.since_ms)) == 1
+
+
+def dropping_forgotten(order: Watched) -> Script[bool]:
+    """Ask no more if the inbox has forgotten the order: it keeps nothing of what is taken in, so it would be asked for
+    ever."""
+    return (yield from change("unwatch_forgotten", order_no=order.order_no, since_ms=order.since_ms)) == 1
+
+
+def may_be_forgotten(order: Watched, payment: Payment, now_ms: int, patience_ms: int) -> bool:
+    """Whether to look if the inbox has forgotten an order whose payment it took in."""
+    is_old = now_ms - payment.created_ms > FORGET_DAYS_MIN * DAY_MS
+    return is_old and is_over(order, payment, now_ms, patience_ms)
 
 
 def reading_place() -> Script[str]:
@@ -134,7 +146,8 @@ class Watch(Generic[T]):
     def _settle(self, order: Watched, payment: Payment | None) -> None:
         verdict = judge(order, payment, self._around.now_ms(), self._patience_ms)
         if verdict is Verdict.TAKE and payment is not None:
-            self._take(payment)
+            if self._take(payment) and may_be_forgotten(order, payment, self._around.now_ms(), self._patience_ms):
+                self._script(dropping_forgotten(order))
         elif verdict is Verdict.DROP:
             self._script(dropping(order))
         elif verdict is Verdict.ABSENT:
@@ -244,7 +257,8 @@ class AsyncWatch(Generic[T]):
     async def _settle(self, order: Watched, payment: Payment | None) -> None:
         verdict = judge(order, payment, self._around.now_ms(), self._patience_ms)
         if verdict is Verdict.TAKE and payment is not None:
-            await self._take(payment)
+            if await self._take(payment) and may_be_forgotten(order, payment, self._around.now_ms(), self._patience_ms):
+                await self._script(dropping_forgotten(order))
         elif verdict is Verdict.DROP:
             await self._script(dropping(order))
         elif verdict is Verdict.ABSENT:

@@ -14,6 +14,12 @@ SELECT payment, version, done, failures
  WHERE order_no = :order_no
 {locked};
 
+-- name: hold
+-- Whatever is known of an order, nobody else changes it from here on. By the primary key.
+UPDATE oncepay_inbox
+   SET failures = failures
+ WHERE order_no = :order_no;
+
 -- name: tell_more
 -- Take later news in; what failed before has not failed this time. By the primary key, under the lock of known.
 UPDATE oncepay_inbox
@@ -47,6 +53,21 @@ DELETE FROM oncepay_inbox
  WHERE changed_ms < :before_ms
    AND settled = 1
    AND failures = 0;
+
+-- name: forgotten
+-- Up to where orders were forgotten, and nobody forgets more from here on. By the primary key.
+SELECT place
+  FROM oncepay_feed
+ WHERE feed = :feed
+{locked};
+
+-- name: forget_up_to
+-- Orders were forgotten up to here; it only goes forward. Places are of one length, so they compare as numbers do. By
+-- the primary key.
+UPDATE oncepay_feed
+   SET place = :place
+ WHERE feed = :feed
+   AND place < :place;
 
 -- name: watch
 -- Ask for the outcome of an order from now on: news above what is known by now. By the primary keys.
@@ -85,6 +106,15 @@ UPDATE oncepay_watch
 DELETE FROM oncepay_watch
  WHERE order_no = :order_no
    AND since_ms = :since_ms;
+
+-- name: unwatch_forgotten
+-- Nothing is told any more of an order that was forgotten. By the primary keys.
+DELETE FROM oncepay_watch
+ WHERE order_no = :order_no
+   AND since_ms = :since_ms
+   AND NOT EXISTS (SELECT 1
+                     FROM oncepay_inbox
+                    WHERE oncepay_inbox.order_no = oncepay_watch.order_no);
 
 -- name: place
 -- How far the feed was read.

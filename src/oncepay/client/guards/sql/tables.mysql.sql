@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS oncepay_watch (
   KEY oncepay_watch_due (due_ms)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
--- How far the feed of events was read.
+-- How far the feed of events was read; and, under a name of its own, up to when orders were forgotten.
 CREATE TABLE IF NOT EXISTS oncepay_feed (
   feed    VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,
   place   TEXT NOT NULL,

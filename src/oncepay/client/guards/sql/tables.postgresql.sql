@@ -26,7 +26,7 @@ CREATE TABLE IF NOT EXISTS oncepay_watch (
 );
 CREATE INDEX IF NOT EXISTS oncepay_watch_due ON oncepay_watch (due_ms);
 
--- How far the feed of events was read.
+-- How far the feed of events was read; and, under a name of its own, up to when orders were forgotten.
 CREATE TABLE IF NOT EXISTS oncepay_feed (
   feed  TEXT PRIMARY KEY,
   place TEXT NOT NULL
