@@ -125,7 +125,7 @@ class App:
     async def forget(self, days: int) -> int:
         raise AssertionError
 
-    async def register(self, order_no: str, then: Callable[[], None] = lambda: None) -> None:
+    async def register(self, order_no: str, then: Callable[[], None] = lambda: None, above: int = 0) -> None:
         """``then``: called in the same transaction; may raise."""
         raise AssertionError
 
@@ -198,10 +198,10 @@ class ThreadApp(App):
     async def forget(self, days: int) -> int:
         return await asyncio.to_thread(self.inbox.forget, days)
 
-    async def register(self, order_no: str, then: Callable[[], None] = lambda: None) -> None:
+    async def register(self, order_no: str, then: Callable[[], None] = lambda: None, above: int = 0) -> None:
         def register() -> None:
             with self.books.begin() as within:
-                self.watch.register(within, order_no)
+                self.watch.register(within, order_no, above=above)
                 then()
 
         await asyncio.to_thread(register)
@@ -269,9 +269,9 @@ class LoopApp(App):
     async def forget(self, days: int) -> int:
         return await self.inbox.forget(days)
 
-    async def register(self, order_no: str, then: Callable[[], None] = lambda: None) -> None:
+    async def register(self, order_no: str, then: Callable[[], None] = lambda: None, above: int = 0) -> None:
         async with self.books.begin() as within:
-            await self.watch.register(within, order_no)
+            await self.watch.register(within, order_no, above=above)
             then()
 
     async def round(self) -> int:

@@ -62,7 +62,9 @@ def _play(api: Api, shop: dict[str, Any], pay: Callable[[str], None]) -> None:
     headers = sign((NEW,), event["id"], int(now), body)
     assert [shop["webhook"](headers, body, now) for _ in range(3)] == [204] * 3
     assert shop["webhook"]({}, body, now) == 400
-    shop["refund"](payment.id, order_no, "R-1", 800)
+    shop["refund"](shop["client"].payments.of_order(order_no), "R-1", 800)
+    with shop["begin"]() as db:
+        assert db.execute("SELECT above FROM oncepay_watch").fetchall() == [(1,)]
     assert shop["watch"].pull() == len(shop["client"].events.list().data)
     with shop["begin"]() as db:
         assert db.execute("SELECT order_no, status FROM orders").fetchall() == [(order_no, "paid")]

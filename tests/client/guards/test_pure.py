@@ -201,7 +201,7 @@ REFUNDING.refund("R-1", 1)
 
 
 @pytest.mark.parametrize(
-    ("told", "above", "waited_s", "verdict"),
+    ("told", "known", "waited_s", "verdict"),
     [
         (None, 0, 599, Verdict.WAIT),
         (None, 0, 600, Verdict.ABSENT),
@@ -212,10 +212,13 @@ REFUNDING.refund("R-1", 1)
         (PAID.last, 1, 600, Verdict.DROP),  # and never got there
         (REFUNDING.last, 1, 10, Verdict.TAKE),
         (REFUNDING.last, 2, 86_400, Verdict.WAIT),
+        (payment(), -1, 10, Verdict.WAIT),  # its news failed, and this is none
     ],
 )
-def test_what_an_answer_means(told: Payment | None, above: int, waited_s: int, verdict: Verdict) -> None:
-    order = Watched("A-1", above, NOW_MS, NOW_MS)
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_what_an_answer_means(told: Payment | None, above: int, known: int, waited_s: int, verdict: Verdict) -> None:
+    """What was known when it was registered does not matter: whatever the inbox has not taken in is news to it."""
+    order = Watched("A-1", above, NOW_MS, NOW_MS, known)
     assert judge(order, told, NOW_MS + waited_s * 1000, 600_000) is verdict
 
 

@@ -115,6 +115,49 @@ async def test_a_refund_that_never_got_there_is_let_go(app: App) -> None:
     assert await app.deeds() == {"paid": 1}
 
 
+async def test_a_refund_is_asked_for_though_older_news_come_late(app: App) -> None:
+    """The app has read that it is paid; the webhook that says so comes after the refund was asked for."""
+    story = Story()
+    paid = story.pay()
+    await app.register("A-1", above=paid.version)
+    await app.take(event_of(paid))
+    app.centre.payments["A-1"] = story.refund("R-1", 800)
+    assert await rounds(app, 10) == [1]
+    app.centre.payments["A-1"] = story.refund("R-1", 800, "done")
+    assert await rounds(app, 10, 1000) == [1, 0]
+    assert await app.deeds() == {"paid": 1, "refund.done/R-1": 1}
+    assert await watched(app) == []
+
+
+async def test_a_refund_is_not_asked_for_when_its_end_came_by_webhook(app: App) -> None:
+    story = Story()
+    await app.register("A-1", above=story.pay().version)
+    await app.take(event_of(story.refund("R-1", 800, "done")))
+    assert await rounds(app, 10) == [0]
+    assert await watched(app) == []
+
+
+async def test_what_was_seen_and_never_told_is_taken_in_too(app: App) -> None:
+    """The app has read that it is paid, its webhook is lost, and the refund never got there."""
+    await app.register("A-1", above=1)
+    app.centre.payments["A-1"] = Story().pay()
+    assert await rounds(app, 10, 10) == [1, 1]
+    assert await app.deeds() == {"paid": 1}
+    assert await watched(app) == ["A-1"]
+    assert await rounds(app, 1000, 1000) == [1, 0]
+
+
+async def test_what_the_inbox_knows_counts_when_it_is_more_than_was_seen(app: App) -> None:
+    story = Story()
+    story.pay()
+    await app.take(event_of(story.refund("R-1", 800, "done")))
+    app.centre.payments["A-1"] = story.last
+    for _ in range(2):  # the first time, and again
+        await app.register("A-1", above=1)
+        assert await rounds(app, 10) == [1]
+        assert await watched(app) == ["A-1"]
+
+
 async def test_an_order_that_never_got_there_is_handed_back(app: App) -> None:
     await app.register("A-1")
     assert await rounds(app, 480) == [1]

@@ -21,13 +21,14 @@ _COMMENT: Final = re.compile(r"^--.*\n", re.MULTILINE)
 
 _ON_CONFLICT: Final = {"if_absent": "ON CONFLICT DO NOTHING", "or_update": "ON CONFLICT (order_no) DO UPDATE SET"}
 _WORDS: Final[dict[Dialect, dict[str, str]]] = {
-    "postgresql": {**_ON_CONFLICT, "locked": "FOR UPDATE"},
-    "sqlite": {**_ON_CONFLICT, "locked": ""},  # it has one writer at a time, who holds all
+    "postgresql": {**_ON_CONFLICT, "locked": "FOR UPDATE", "greater": "GREATEST"},
+    "sqlite": {**_ON_CONFLICT, "locked": "", "greater": "MAX"},  # it has one writer at a time, who holds all
     # INSERT IGNORE would share its lock of a row that is there, and two who then want to change it block each other.
     "mysql": {
         "if_absent": "ON DUPLICATE KEY UPDATE repeats = repeats + 1",
         "or_update": "ON DUPLICATE KEY UPDATE",
         "locked": "FOR UPDATE",
+        "greater": "GREATEST",
     },
 }
 

@@ -37,13 +37,15 @@ def next_ms(since_ms: int, now_ms: int) -> int:
 
 
 class Watched(NamedTuple):
-    """An order that is asked for. ``above``: the version of its payment when it was registered. ``since_ms``: when that
-    was. ``due_ms``: when to ask."""
+    """An order that is asked for. ``above``: the version of its payment, as far as it was known when it was registered:
+    what is not newer is not the outcome. ``since_ms``: when that was. ``due_ms``: when to ask. ``known``: the version
+    that the inbox has taken in by now."""
 
     order_no: str
     above: int
     since_ms: int
     due_ms: int
+    known: int
 
 
 class Verdict(Enum):
@@ -63,7 +65,7 @@ def is_over(order: Watched, payment: Payment, now_ms: int, patience_ms: int) -> 
 def judge(order: Watched, payment: Payment | None, now_ms: int, patience_ms: int) -> Verdict:
     """What the centre's answer means. ``patience_ms``: how long a call that was to be made after the registration may
     take to reach the centre. Before that, what is not there may still come."""
-    if payment is not None and payment.version > order.above:
+    if payment is not None and payment.version > max(order.known, 0):
         return Verdict.TAKE
     if now_ms - order.since_ms < patience_ms:
         return Verdict.WAIT

@@ -47,9 +47,9 @@ class MakesAsync(Protocol):
 # -- what is done in the database, for threads and asyncio alike ---------------------------------------------------
 
 
-def registering(order_no: str, now_ms: int) -> Script[None]:
-    """Ask for the outcome of an order from now on."""
-    yield from change("watch", order_no=order_no, now_ms=now_ms, due_ms=next_ms(now_ms, now_ms))
+def registering(order_no: str, above: int, now_ms: int) -> Script[None]:
+    """Ask for the outcome of an order from now on: for news above this version, and above what the inbox knows."""
+    yield from change("watch", order_no=order_no, above=above, now_ms=now_ms, due_ms=next_ms(now_ms, now_ms))
 
 
 def due(now_ms: int) -> Script[list[Watched]]:
@@ -90,7 +90,7 @@ def reading_place() -> Script[str]:
 def keeping_place(was: str, place: str, failed: Sequence[Event], now_ms: int) -> Script[None]:
     """Go on from here next time; what could not be taken in is asked for by its order."""
     for event in failed:
-        yield from registering(event.payment.order_no, now_ms)
+        yield from registering(event.payment.order_no, 0, now_ms)
     if was:
         yield from change("place_next", feed=FEED, was=was, place=place)
     else:
@@ -120,10 +120,16 @@ class Watch(Generic[T]):
         self._patience_ms = round(patience_s * 1000)
         self._around = around
 
-    def register(self, within: T, order_no: str) -> None:
+    def register(self, within: T, order_no: str, *, above: int = 0) -> None:
         """Ask for the outcome of an order from now on, on the timetable. Call it in the transaction after which the
-        centre is asked for the payment, or for a refund of it; again is a new start."""
-        link_of(within).run(registering(order_no, self._around.now_ms()))
+        centre is asked for the payment, or for a refund of it; again is a new start.
+
+        ``above``: the version of the payment that you have seen, if you have: before a refund you have. Its webhook may
+        be late, and would be taken for the outcome of what you ask for now. What the inbox knows is thought of.
+
+        It is asked for until the payment is paid or closed and no refund of it is open. What comes after that comes by
+        webhook, and if that is lost, by ``pull``."""
+        link_of(within).run(registering(order_no, above, self._around.now_ms()))
 
     def run_once(self) -> int:
         """Ask for each order that is due, at most a hundred; for how many. For a job of cron, every ten seconds or
@@ -226,9 +232,9 @@ class AsyncWatch(Generic[T]):
         self._patience_ms = round(patience_s * 1000)
         self._around = around
 
-    async def register(self, within: T, order_no: str) -> None:
+    async def register(self, within: T, order_no: str, *, above: int = 0) -> None:
         """As ``Watch.register``."""
-        await async_link_of(within).run(registering(order_no, self._around.now_ms()))
+        await async_link_of(within).run(registering(order_no, above, self._around.now_ms()))
 
     async def run_once(self) -> int:
         """As ``Watch.run_once``, with a few calls under way at once."""

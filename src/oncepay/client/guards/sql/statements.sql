@@ -1,4 +1,4 @@
--- The guards' statements. {if_absent}, {or_update} and {locked} are what the dialects say differently (dialects.py).
+-- The guards' statements. {if_absent}, {or_update}, {locked} and {greater} are what the dialects say differently (dialects.py).
 
 -- name: tell
 -- Take the first news of an order in. Who comes second waits for who came first; no row is added when something is known
@@ -70,10 +70,12 @@ UPDATE oncepay_feed
    AND place < :place;
 
 -- name: watch
--- Ask for the outcome of an order from now on: news above what is known by now. By the primary keys.
+-- Ask for the outcome of an order from now on: news above what is known by now, to the inbox or to who registers it. By
+-- the primary keys.
 INSERT INTO oncepay_watch (order_no, above, since_ms, due_ms)
-VALUES (:order_no, COALESCE((SELECT version FROM oncepay_inbox WHERE order_no = :order_no), 0), :now_ms, :due_ms)
-{or_update} above = COALESCE((SELECT version FROM oncepay_inbox WHERE order_no = :order_no), 0),
+VALUES (:order_no, {greater}(:above, COALESCE((SELECT version FROM oncepay_inbox WHERE order_no = :order_no), 0)),
+        :now_ms, :due_ms)
+{or_update} above = {greater}(:above, COALESCE((SELECT version FROM oncepay_inbox WHERE order_no = :order_no), 0)),
             since_ms = :now_ms, due_ms = :due_ms;
 
 -- name: unwatch_settled
@@ -87,11 +89,13 @@ DELETE FROM oncepay_watch
                   AND oncepay_inbox.version > oncepay_watch.above);
 
 -- name: due
--- Orders to ask for, the longest overdue first. Reads index oncepay_watch_due.
-SELECT order_no, above, since_ms, due_ms
+-- Orders to ask for, the longest overdue first, and what the inbox knows of each. Reads index oncepay_watch_due, and the
+-- inbox by its primary key.
+SELECT oncepay_watch.order_no, above, since_ms, due_ms, COALESCE(version, 0)
   FROM oncepay_watch
+  LEFT JOIN oncepay_inbox ON oncepay_inbox.order_no = oncepay_watch.order_no
  WHERE due_ms <= :now_ms
- ORDER BY due_ms, order_no
+ ORDER BY due_ms, oncepay_watch.order_no
  LIMIT :limit;
 
 -- name: put_off

@@ -20,8 +20,8 @@ CREATE TABLE IF NOT EXISTS oncepay_inbox (
   KEY oncepay_inbox_failures (failures)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4;
 
--- Orders whose outcome is asked for. above: the version of the payment when the order was registered; the outcome is
--- newer. since_ms: when that was. due_ms: when to ask next.
+-- Orders whose outcome is asked for. above: the version of the payment, as far as it was known when the order was
+-- registered; the outcome is newer. since_ms: when that was. due_ms: when to ask next.
 CREATE TABLE IF NOT EXISTS oncepay_watch (
   order_no VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY,
   above    BIGINT NOT NULL,

@@ -16,8 +16,8 @@ CREATE TABLE IF NOT EXISTS oncepay_inbox (
 );
 CREATE INDEX IF NOT EXISTS oncepay_inbox_failures ON oncepay_inbox (failures) WHERE failures > 0;
 
--- Orders whose outcome is asked for. above: the version of the payment when the order was registered; the outcome is
--- newer. since_ms: when that was. due_ms: when to ask next.
+-- Orders whose outcome is asked for. above: the version of the payment, as far as it was known when the order was
+-- registered; the outcome is newer. since_ms: when that was. due_ms: when to ask next.
 CREATE TABLE IF NOT EXISTS oncepay_watch (
   order_no TEXT PRIMARY KEY,
   above    BIGINT NOT NULL,
