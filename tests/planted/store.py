@@ -1,9 +1,11 @@
-"""The rules of the store that no server is needed for: the shared commit, SQLite, migrations."""
+"""The rules of the store that no server is needed for: the shared commit, SQLite, migrations; and of what the client
+keeps in the app's own database."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from oncepay.client.guards import inbox, links, watch
 from oncepay.store import migrations, pump, rows, sqlite, sqlite_group, sqlite_link, sqlite_lists
 from oncepay.store.pump import Loader, Pump
 from oncepay.testing.edits import both, edit, put, sql
@@ -21,6 +23,8 @@ BACK: Final = "no way back"
 DOUBT: Final = "closed in doubt"
 HEARS: Final = "the app hears it"
 ENDS: Final = "everything ends"
+ONCE: Final = "once in the app"
+GUARDS: Final = "tests/client/guards/"
 
 IMPATIENT: Final = put("tests.store.conftest.WITHIN_S", 1.0)  # what will not come is not waited for
 
@@ -338,4 +342,31 @@ ON_SQLITE: Final = (
     ),
 )
 
-BUGS: Final = (*GROUPS, *PUMPING, *ON_SQLITE)
+IN_APPS: Final = (
+    Bug(
+        "The inbox is kept by a connection of SQLAlchemy's that commits each statement by itself",
+        ONCE,
+        f"{GUARDS}test_links.py::test_sqlalchemy_that_was_told_to_commit_by_itself_is_refused[sqlite]",
+        edit(links._check_begun, "if connection.get_transaction() is None:", "return\n    if True:"),
+    ),
+    Bug(
+        "An order that the inbox has forgotten is shipped again",
+        ONCE,
+        f"{GUARDS}test_inbox.py::test_an_order_that_was_forgotten_is_not_shipped_again[sqlite3]",
+        edit(inbox.taking, "if old and (yield from _forgotten(payment)):", "if False:"),
+    ),
+    Bug(
+        "An order that is forgotten while its old news come is shipped again",
+        ONCE,
+        f"{GUARDS}test_inbox.py::test_an_order_that_is_forgotten_between_two_statements_is_not_shipped_again",
+        edit(inbox.taking, "old = True", "old = False"),
+    ),
+    Bug(
+        "Late news that it is paid are taken for the end of a refund",
+        HEARS,
+        f"{GUARDS}test_watch.py::test_a_refund_is_asked_for_though_older_news_come_late[sqlite3]",
+        edit(watch.Watch.register, "registering(order_no, above,", "registering(order_no, 0,"),
+    ),
+)
+
+BUGS: Final = (*GROUPS, *PUMPING, *ON_SQLITE, *IN_APPS)
