@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from oncepay.client import Payment
 from oncepay.client.guards import Unordered, dialects, timetable
 from oncepay.client.guards import fingerprint as fingerprint_of
+from oncepay.client.guards.aside import error_text
 from oncepay.client.guards.milestones import WORDS, milestones, settled, unmet
 from oncepay.client.guards.timetable import TIMETABLE_S, Verdict, Watched, judge, next_ms
+from oncepay.client.guards.transactions import passes
 from tests.client.guards.payments import NOW_MS, Story, payment
 
 DAY_MS = 86_400_000
@@ -220,6 +222,57 @@ def test_what_an_answer_means(told: Payment | None, above: int, known: int, wait
     """What was known when it was registered does not matter: whatever the inbox has not taken in is news to it."""
     order = Watched("A-1", above, NOW_MS, NOW_MS, known)
     assert judge(order, told, NOW_MS + waited_s * 1000, 600_000) is verdict
+
+
+# -- errors ------------------------------------------------------------------------------------------------------
+
+
+class Mute(Exception):
+    """It cannot even say what is wrong."""
+
+    def __str__(self) -> str:
+        raise KeyError(self.args)
+
+
+class Odd(Exception):
+    """What it says is no text."""
+
+    def __str__(self) -> str:
+        return 7  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Mute("a"), "Mute: (it cannot say what)"),
+        (Odd("a"), "Odd: (it cannot say what)"),
+        (ValueError("tea \ud83e"), "ValueError: tea ?"),
+        (ValueError("钱\0不见了 🫖"), "ValueError: 钱不见了 🫖"),
+    ],
+)
+def test_whatever_an_error_is_there_are_words_for_it(error: Exception, text: str) -> None:
+    assert error_text(error) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "true"),
+    [
+        (ValueError({"amount": ["not a number"]}), False),
+        (ValueError([1213]), False),
+        (RuntimeError(1213, "deadlock"), True),
+        (RuntimeError("1213"), False),
+    ],
+)
+def test_an_error_of_any_kind_can_be_asked_whether_it_passes(error: Exception, true: bool) -> None:  # noqa: FBT001
+    """Frameworks raise theirs with a mapping or a list in it."""
+    assert passes(error) is true
+
+
+def test_a_state_of_the_database_counts_before_a_number() -> None:
+    error = RuntimeError(1213)
+    for state, true in (("40001", True), ("40P01", True), ("23505", False), (["40001"], False)):
+        error.sqlstate = state  # type: ignore[attr-defined]
+        assert passes(error) is true
 
 
 # -- the words of each database ----------------------------------------------------------------------------------

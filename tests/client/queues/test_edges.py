@@ -15,14 +15,22 @@ import redis
 
 from oncepay.client.around import Around
 from oncepay.client.errors import ArgumentInvalid
-from oncepay.client.guards import HandlersMissing, Inbox
+from oncepay.client.guards import HandlersMissing, Inbox, Milestone
 from oncepay.client.queues import Consumer, LibraryMissing
-from oncepay.client.queues.places import read_place
+from oncepay.client.queues.places import Got, read_place
 from tests.client.guards.apps import App, open_app
 from tests.client.guards.books import Where
 from tests.client.guards.payments import NOW_MS, Story, event_of
 from tests.client.queues.brokers import SECRET, RabbitBroker, RedisBroker, message_of, signed
-from tests.client.queues.shops import asides, reading, until, until_aside, until_deeds
+from tests.client.queues.shops import (
+    asides,
+    consumer_of,
+    deeds_of_all,
+    reading,
+    until,
+    until_aside,
+    until_deeds,
+)
 
 ROOT: Final = Path(__file__).parents[3]
 NOWHERE: Final = "redis://127.0.0.1:1/0?stream=news"
@@ -102,6 +110,33 @@ def test_what_cannot_work_is_said_before_anything_is_read() -> None:
         Consumer(NOWHERE, SECRET, inbox, dead_letters=True)
     with pytest.raises(HandlersMissing):
         Consumer(NOWHERE, SECRET, inbox).run()
+
+
+# -- errors --------------------------------------------------------------------------------------------------------
+
+
+class Mute(Exception):
+    """It cannot even say what is wrong."""
+
+    def __str__(self) -> str:
+        raise KeyError(self.args)
+
+
+@pytest.mark.parametrize("error", [Mute("a"), ValueError("tea \ud83e"), ValueError({"order": ["unknown"]})])
+async def test_no_error_of_a_handler_holds_the_others_up(error: Exception, where: Where) -> None:
+    def fail(milestone: Milestone) -> None:
+        if milestone.payment.order_no == "A-1":
+            raise error
+
+    async with open_app("sqlite3", where) as app:
+        app.trouble = fail
+        consumer = consumer_of(app, NOWHERE)
+        assert isinstance(consumer, Consumer)
+        got = [Got(message_of(event), n) for n, event in enumerate(paid(1, 2))]
+        assert await asyncio.to_thread(consumer.hear, got) == []
+        assert await deeds_of_all(app) == done(2)
+        (kept,) = await asides(app)
+        assert kept.error.startswith(f"{type(error).__name__}: ")
 
 
 # -- age -----------------------------------------------------------------------------------------------------------

@@ -62,8 +62,14 @@ def pause_ms(tries: int) -> int:
 
 
 def error_text(error: Exception) -> str:
-    """What went wrong, short enough to be stored."""
-    return f"{type(error).__name__}: {error}".replace("\0", "")[:ERROR_MAX]
+    """What went wrong, short enough to be stored, and such text as can be. Never raises: what an app's own error says of
+    itself may hold up nobody."""
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - an error that fails in its turn
+        words = "(it cannot say what)"
+    text = f"{type(error).__name__}: {words}".replace("\0", "")[:ERROR_MAX]
+    return text.encode("utf-8", "replace").decode()
 
 
 def putting_aside(message: Message, place: str, error: Exception, now_ms: int, *, genuine: bool) -> Script[None]:

@@ -35,7 +35,11 @@ def passes(error: BaseException) -> bool:
     found: BaseException | None = error
     while found is not None:  # SQLAlchemy and Django raise what is theirs from what is the driver's
         state = getattr(found, "sqlstate", None) or getattr(found, "pgcode", None)
-        if state in _PASSING_STATES or (state is None and found.args and found.args[0] in _PASSING_NUMBERS):
+        number = found.args[0] if state is None and found.args else None
+        # A framework's errors have a mapping or a list there, which cannot be looked for in a set.
+        if isinstance(state, str) and state in _PASSING_STATES:
+            return True
+        if isinstance(number, int) and number in _PASSING_NUMBERS:
             return True
         found = found.__cause__
     return False
