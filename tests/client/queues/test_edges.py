@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import subprocess
 import sys
@@ -60,10 +61,20 @@ def done(*numbers: int) -> dict[tuple[str, str], int]:
         ("kafka://u:hunter2@host:9092/", "a host and a topic"),
         ("redis://u:hunter2@[::1/0?stream=news", "cannot be read"),
         ("redis://u:hunter2@host/0?stream", "cannot be read"),
+        ("redis://u:hunter2@host/0?hunter2", "cannot be read"),
+        ("redis://u:hunter2\uff20host/0?stream=news", "cannot be read"),
+        ("redis://u:hunter2/xyz@host/0?stream=news", "(/ is %2F, @ is %40)"),
+        ("redis://u:12/hunter2@host/0?stream=news", "what stands there for a host"),
+        ("redis://u:12/34?stream=hunter2@host/0?stream=news", "what stands there for a host"),
+        ("amqp://u:hunter2/xyz@host/v?queue=news", "what stands there for a host"),
+        ("amqp://u:12#hunter2@host/v?queue=news", "a host and a queue"),
+        ("kafka://u:12/3#hunter2@host/news", "what stands there for a host"),
+        ("kafka://u:hunter2@one:9092,,two/news", "what stands there for a host"),
+        ("kafka://u:hunter2@one:tea,two/news", "what stands there for a host"),
     ],
 )
 def test_a_url_that_names_nothing_to_read_is_refused_and_its_password_not_quoted(url: str, why: str) -> None:
-    with pytest.raises(ArgumentInvalid, match=why.replace("?", r"\?").replace("[", r"\[")) as error:
+    with pytest.raises(ArgumentInvalid, match=re.escape(why)) as error:
         read_place(url)
     assert "hunter2" not in str(error.value)
 
@@ -75,6 +86,27 @@ def test_a_place_is_called_without_its_login() -> None:
     assert (
         read_place("rediss://:p@host/1?stream=a%20b&replicas=1").without("stream", "replicas") == "rediss://:p@host/1"
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("redis://u:p%2Fw%40@redis_1:6379/0?stream=news", "redis_1:6379"),
+        ("rediss://u:p@w@redis/0?stream=news", "redis"),
+        ("redis://[fe80::1%25eth0]:6379/0?stream=news", "[fe80::1%25eth0]:6379"),
+        ("kafka://127.0.0.1:9092,mq-2.example.com/news", "127.0.0.1:9092,mq-2.example.com"),
+        ("amqps://u:p@MQ.example.com/%2F?queue=a%40b", "MQ.example.com"),
+    ],
+)
+def test_hosts_of_any_kind_are_hosts(url: str, hosts: str) -> None:
+    assert read_place(url).hosts == hosts
+
+
+def test_a_place_shows_no_login_to_whoever_prints_it() -> None:
+    shown = repr(read_place("redis://shopkeeper:hunter2@host/0?stream=news&password=hunter3"))
+    assert "hosts='host'" in shown
+    for secret in ("shopkeeper", "hunter"):
+        assert secret not in shown
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def error_text(error: Exception) -> str:
     itself may hold up nobody."""
     try:
         words = str(error)
-    except Exception:  # noqa: BLE001 - an error that fails in its turn
+    except Exception:  # an error that fails in its turn
         words = "(it cannot say what)"
     text = f"{type(error).__name__}: {words}".replace("\0", "")[:ERROR_MAX]
     return text.encode("utf-8", "replace").decode()

@@ -9,9 +9,10 @@ What else stands behind the question mark is for who publishes, or for the libra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -60,17 +61,18 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A URL, taken apart. ``kind``: ``amqp``, ``kafka`` or ``redis``. ``hosts``: with ports, as they stand there.
-    ``path``: decoded, without its first slash. ``name``: of the queue, topic or stream. ``options``: the others."""
+    ``path``: decoded, without its first slash. ``name``: of the queue, topic or stream. ``options``: the others, of which
+    a library may take a password too."""
 
-    url: str
+    url: str = field(repr=False)
     kind: str
     tls: bool
-    user: str
-    password: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
     hosts: str
     path: str
     name: str
-    options: dict[str, str]
+    options: dict[str, str] = field(repr=False)
 
     def __str__(self) -> str:
         """For people and logs: without user and password."""
@@ -88,6 +90,8 @@ _FORMS: Final = {
     "kafka": "kafka://host:9092/TOPIC",
     "redis": "redis://host/0?stream=NAME",
 }
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.-]+)(?::[0-9]{1,5})?")
+_ENCODE: Final = "in a user or password what is no letter or digit must be percent-encoded (/ is %2F, @ is %40)"
 _TLS: Final = {"amqps": "amqp", "kafkas": "kafka", "rediss": "redis"}
 
 
@@ -96,8 +100,8 @@ def read_place(url: str) -> Place:
     try:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError as error:
-        raise ArgumentInvalid(f"the URL of a queue cannot be read: {error}") from None
+    except ValueError:  # its words may quote anything
+        raise ArgumentInvalid(f"the URL of a queue cannot be read; {_ENCODE}") from None
     scheme = parts.scheme.lower()
     kind = _TLS.get(scheme, scheme)
     if kind not in _WHAT:
@@ -108,6 +112,9 @@ def read_place(url: str) -> Place:
     name = path if kind == "kafka" else options.get(_WHAT[kind], "")
     if not hosts or not name:
         raise ArgumentInvalid(f"the URL must name a host and a {_WHAT[kind]}: {_FORMS[kind]}")
+    # What stands behind a / or # of a password looks like a path, and what stands before it like a host, to be logged.
+    if "@" in parts.path + parts.query or parts.fragment or not all(map(_HOST.fullmatch, hosts.split(","))):
+        raise ArgumentInvalid(f"what stands there for a host of the URL is none; {_ENCODE}")
     return Place(
         url=url,
         kind=kind,
