@@ -247,6 +247,19 @@ async def test_a_stream_is_cut_where_every_group_has_read_it(stream: RedisBroker
             await until(cut)
 
 
+@pytest.mark.parametrize("option", ["protocol=3", "decode_responses=true"])
+async def test_what_a_url_says_of_the_protocol_changes_nothing(stream: RedisBroker, where: Where, option: str) -> None:
+    stream.url += f"&{option}"
+    async with open_app("sqlite3", where) as app:
+        await stream.publish(*(message_of(event) for event in paid(1, 2)))
+        async with reading(app, stream):
+            await until_deeds(app, done(1, 2))
+            await stream.publish(message_of(paid(3)[0]))
+            await until_deeds(app, done(1, 2, 3))
+        assert await stream.left() == 0
+        assert await asides(app) == []
+
+
 async def test_who_leaves_is_no_longer_in_the_group(stream: RedisBroker, where: Where) -> None:
     async with open_app("sqlite3", where) as app:
         for n in range(2):

@@ -62,8 +62,8 @@ def pause_ms(tries: int) -> int:
 
 
 def error_text(error: Exception) -> str:
-    """What went wrong, short enough to be stored, and such text as can be. Never raises: what an app's own error says of
-    itself may hold up nobody."""
+    """What went wrong, short enough to be stored, and such text as can be. Never raises: what an app's own error says
+    of itself may hold up nobody."""
     try:
         words = str(error)
     except Exception:  # an error that fails in its turn

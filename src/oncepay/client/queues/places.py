@@ -61,8 +61,8 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A URL, taken apart. ``kind``: ``amqp``, ``kafka`` or ``redis``. ``hosts``: with ports, as they stand there.
-    ``path``: decoded, without its first slash. ``name``: of the queue, topic or stream. ``options``: the others, of which
-    a library may take a password too."""
+    ``path``: decoded, without its first slash. ``name``: of the queue, topic or stream. ``options``: the others, of
+    which a library may take a password too."""
 
     url: str = field(repr=False)
     kind: str

@@ -20,7 +20,8 @@ from oncepay.client.queues.places import TAKE_MAX, TAKE_S, Got, Place, Source, m
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 10.0
 TRIM_S: Final = 60.0
-FOR_PUBLISHERS: Final = ("replicas",)
+# Not for the library: what is for who publishes, and what would change the form of the answers that are read here.
+NOT_PASSED_ON: Final = ("stream", "replicas", "protocol", "decode_responses")
 NEW: Final = ">"
 START: Final = "0-0"
 
@@ -42,7 +43,8 @@ class Streams:
     async def open(self) -> AsyncIterator[Source]:
         """Connect, and make the group if it is not there; it begins at the first message that the stream has."""
         client = redis.asyncio.Redis.from_url(
-            self._place.without("stream", *FOR_PUBLISHERS),
+            self._place.without(*NOT_PASSED_ON),
+            protocol=2,
             socket_connect_timeout=CONNECT_S,
             socket_timeout=TAKE_S + ANSWER_S,
             retry=Retry(NoBackoff(), 0),  # what was lost is asked for by who opens anew
