@@ -254,6 +254,21 @@ async def test_a_claim_in_a_transaction_of_the_apps_own(app: App) -> None:
     assert await app.orders() == ["A-2"]
 
 
+def test_a_door_is_not_shut_for_longer_than_the_window() -> None:
+    """The next wish to buy would be told that the last is being created."""
+    nowhere, elsewhere = redis.Redis(), redis.asyncio.Redis()
+    shut: Any = None
+    doors = (LocalDoor(making_s=5), RedisDoor(nowhere, when_down="refuse", making_s=5))
+    for door in doors:
+        SubmissionGuard(shut, window_s=5, door=door)
+        with pytest.raises(ValueError, match=r"window_s is 4\.9, and the door is shut for 5 s"):
+            SubmissionGuard(shut, window_s=4.9, door=door)
+    async_door = AsyncRedisDoor(elsewhere, when_down="refuse", making_s=5)
+    AsyncSubmissionGuard(shut, window_s=5, door=async_door)
+    with pytest.raises(ValueError, match="give the door a making_s"):
+        AsyncSubmissionGuard(shut, window_s=4.9, door=async_door)
+
+
 # Not SQLite, where whoever may write waits for whoever writes.
 @pytest.mark.parametrize("books", ["psycopg", "pymysql", "django"], indirect=True)
 def test_before_a_door_nobody_waits_for_the_first(books: Books, door: Door) -> None:

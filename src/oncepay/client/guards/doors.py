@@ -40,7 +40,7 @@ class LocalDoor:
     gave back is gone."""
 
     def __init__(self, *, making_s: float = MAKING_S, around: Around = AROUND) -> None:
-        self._making_s = making_s
+        self.making_s = making_s
         self._around = around
         self._inside: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
@@ -54,7 +54,7 @@ class LocalDoor:
             for gone in [key for key, (_, until_s) in self._inside.items() if until_s <= now_s]:
                 del self._inside[gone]
             token = self._around.token()
-            self._inside[digest] = (token, now_s + self._making_s)
+            self._inside[digest] = (token, now_s + self.making_s)
             return token
 
     def leave(self, digest: str, token: str) -> None:

@@ -29,6 +29,7 @@ class _Keys:
     def __init__(self, *, when_down: WhenDown, making_s: float, prefix: str, around: Around) -> None:
         if when_down not in {"refuse", "database"}:
             raise ValueError(f"when_down is refuse or database, not {when_down!r}")
+        self.making_s = making_s
         self._when_down = when_down
         self._prefix = prefix
         self._px = max(1, round(making_s * 1000))

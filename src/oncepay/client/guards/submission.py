@@ -58,6 +58,15 @@ def claiming(digest: str, order_no: str, now_ms: int, window_ms: int) -> Script[
     return Submission(order_no=order_no, first=True)
 
 
+def _check_window(window_s: float, door: Door | AsyncDoor | None) -> None:
+    making_s = getattr(door, "making_s", 0.0)  # a door of the app's own need not say
+    if making_s > window_s:
+        raise ValueError(
+            f"window_s is {window_s:g}, and the door is shut for {making_s:g} s: a new wish to buy would be told in "
+            "between that the last is being created; give the door a making_s that is not longer than the window"
+        )
+
+
 def finding(digest: str, now_ms: int) -> Script[Submission]:
     """The order that the first of a kind has made, if it has."""
     found = yield from rows("find_submitted", digest=digest, now_ms=now_ms)
@@ -74,12 +83,14 @@ class SubmissionGuard(Generic[T]):
 
     ``begin``: opens a transaction of the app's database (``transactions.py``). ``window_s``: how long after the first a
     submission with the same fields is taken for a repeat, and not for another wish to buy. ``door``: keeps repeats
-    from the database while the first is being made.
+    from the database while the first is being made. Raises ValueError when its ``making_s`` is longer than the window:
+    it stays shut after the order was made, and would keep the next wish to buy out.
     """
 
     def __init__(
         self, begin: Begin[T], *, window_s: float = WINDOW_S, door: Door | None = None, around: Around = AROUND
     ) -> None:
+        _check_window(window_s, door)
         self._begin = begin
         self._window_ms = round(window_s * 1000)
         self._door = door
@@ -142,6 +153,7 @@ class AsyncSubmissionGuard(Generic[T]):
         door: AsyncDoor | None = None,
         around: Around = AROUND,
     ) -> None:
+        _check_window(window_s, door)
         self._begin = begin
         self._window_ms = round(window_s * 1000)
         self._door = door
