@@ -176,8 +176,9 @@ async def test_sqlalchemy_for_asyncio_that_was_told_so_is_refused_too(guards_pos
         async with plain.connect() as connection:
             assert (await connection.execute(text(INBOX_ROWS))).scalar() == 0
             await connection.rollback()
-            for begin in (plain.connect, strict.begin, async_sessionmaker(strict).begin):
-                async with begin() as within:
+            begins: list[Any] = [plain.connect, strict.begin, async_sessionmaker(strict).begin]
+            for opened in begins:
+                async with opened() as within:
                     assert len(await async_link_of(within).run(taking(PAID, NOW_MS))) == 1
                     await within.rollback()
         await plain.dispose()

@@ -111,8 +111,8 @@ def test_a_key_that_is_pruned_between_two_statements_is_taken() -> None:
         script.send(1)
     assert end.value.value == Submission(order_no="A-2", first=True)
     endless = claiming("digest", "A-2", 1_000, 600_000)
-    answers = (0, [], 0, [], 0)
-    for answer in (None, *answers):
+    answers: tuple[Any, ...] = (None, 0, [], 0, [], 0)
+    for answer in answers:
         endless.send(answer)
     with pytest.raises(Contended, match="lost it, 3 times"):
         endless.send([])
