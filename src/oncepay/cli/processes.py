@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Final
 
@@ -35,20 +36,30 @@ class _Family:
         self._command = [sys.executable, "-m", "oncepay", *arguments, *inherited]
         self.born: dict[int, float] = {}
         self.children: dict[int, subprocess.Popen[bytes]] = {}
-        self.stopping = False
+        self.told = 0  # the signal that came last; what comes while a child is started finds it in no list yet
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all are to end."""
+        return self.told != 0
 
     def start(self) -> None:
+        """Start a child, unless all are to end."""
+        if self.stopping:
+            return
         # In a group of its own: Ctrl-C reaches a child once, through us.
         child = subprocess.Popen(self._command, pass_fds=self._fds, process_group=0)  # noqa: S603 - our own command
         self.children[child.pid] = child
         self.born[child.pid] = time.monotonic()
         log.info("process.started pid=%d", child.pid)
+        if self.told:  # meanwhile. Heard twice it does no harm: it has begun nothing yet
+            _pass_on(self.told, child.pid)
 
     def tell(self, number: int, _frame: FrameType | None = None) -> None:
-        """Pass a signal on. A child that has ended meanwhile has heard enough."""
-        self.stopping = True
-        for child in self.children.values():
-            child.send_signal(number)
+        """Pass a signal on."""
+        self.told = number
+        for pid in self.children:
+            _pass_on(number, pid)
 
     def next_end(self) -> tuple[int, int, float]:
         """Wait for a child to end: its pid, its exit code (negative: a signal), its age in seconds."""
@@ -58,6 +69,13 @@ class _Family:
         if child is not None:
             child.returncode = code
         return pid, code, time.monotonic() - self.born.pop(pid, 0.0)
+
+
+def _pass_on(number: int, pid: int) -> None:
+    """A child that has ended meanwhile has heard enough. Not by ``Popen.send_signal``, which looks first whether it has,
+    and so takes its end away from who waits for it."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def supervise(arguments: Sequence[str], listener: socket.socket, workers: int) -> int:

@@ -44,7 +44,8 @@ def serve(
 
     Tables are brought to this release first. Several of these may run on one PostgreSQL database, on any number of
     machines. On SQLite one is meant to run; a second on the same file is safe but waits for the first at each write.
-    SIGTERM and Ctrl-C stop it: requests under way are finished, what is left is simply due when it starts again.
+    SIGTERM and Ctrl-C stop it: requests under way have three seconds to finish, what is left is simply due when it
+    starts again.
     """
     from oncepay.config import ConfigInvalid
 
