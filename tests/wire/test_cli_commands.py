@@ -112,6 +112,21 @@ def test_an_account_from_a_sandbox(shell: Shell, sandbox_json: Path) -> None:
     assert "retired" in shell.good("account", "list")
 
 
+def test_new_keys_do_not_take_a_retired_account_back_into_use(shell: Shell, sandbox_json: Path) -> None:
+    """Its refunds may go on for a year, and need keys that hold."""
+    add = ("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(sandbox_json))
+    shell.good(*add)
+    shell.good("account", "retire", "wx")
+    changed = shell.data(*add)
+    assert (changed["retired"], changed["revision"]) == (True, 3)
+    assert "it stays retired" in shell.good(*add)
+    reopened = shell.data("account", "reopen", "wx")
+    assert (reopened["retired"], reopened["revision"]) == (False, 5)
+    assert "active" in shell.good("account", "list")
+    assert "is in use" in shell.good("account", "reopen", "wx")
+    assert shell.run("account", "reopen", "none")[0] == 3
+
+
 def test_an_account_from_files_keeps_its_secrets_to_itself(shell: Shell, sandbox_json: Path, tmp_path: Path) -> None:
     block = json.loads(sandbox_json.read_text())["wechat"]
     names = ("merchant_private_key_pem", "apiv3_key", "public_key_pem")

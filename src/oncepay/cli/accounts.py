@@ -43,8 +43,8 @@ def add(
     from_sandbox: Path | None,
     as_json: bool,
 ) -> None:
-    """Add an account, or give a known one other keys. Missing or unreadable keys are refused here, not at the first
-    payment.
+    """Add an account, or give a known one other keys; a retired one stays retired. Missing or unreadable keys are
+    refused here, not at the first payment.
 
     \b
     oncepay account add main --channel CHANNEL --identity merchant=1900000001 --setting key_id=4711 \\
@@ -80,7 +80,8 @@ def add(
     if as_json:
         print_json(_shown(made))
     else:
-        click.echo(f"Account {made.id} ({made.channel}) is there, revision {made.revision}.")
+        stays = f"; it stays retired (oncepay account reopen {made.id})" if made.retired else ""
+        click.echo(f"Account {made.id} ({made.channel}) is there, revision {made.revision}{stays}.")
 
 
 @account.command("list")
@@ -129,6 +130,25 @@ def retire(*, account_id: str, as_json: bool) -> None:
         print_json(_shown(changed))
     else:
         click.echo(f"Account {changed.id} is retired.")
+
+
+@account.command()
+@click.argument("account_id", metavar="ID")
+@as_json
+def reopen(*, account_id: str, as_json: bool) -> None:
+    """Take a retired account back into use, with the keys that it has."""
+
+    async def work() -> Account:
+        from oncepay.engine import admin
+
+        async with opened() as engine:
+            return await admin.reopen_account(engine, account_id)
+
+    changed = run(work())
+    if as_json:
+        print_json(_shown(changed))
+    else:
+        click.echo(f"Account {changed.id} is in use.")
 
 
 def of_sandbox(path: Path, channel: str) -> dict[str, Any]:

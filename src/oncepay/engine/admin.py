@@ -151,8 +151,8 @@ async def add_account(
     settings: Mapping[str, Any],
     secrets: Mapping[str, str],
 ) -> Account:
-    """A new account, or the same identity with other keys. The identity of an account never changes. Raises Invalid
-    naming what is missing or does not parse, Conflict for another identity."""
+    """A new account, or the same identity with other keys; a retired one stays so. The identity of an account never
+    changes. Raises Invalid naming what is missing or does not parse, Conflict for another identity."""
     check_number(account_id, "id")
     known = next((a for a in engine.directory.accounts() if a.id == account_id), None)
     if known is not None and (known.channel, dict(known.identity)) != (channel, dict(identity)):
@@ -164,22 +164,34 @@ async def add_account(
         settings=settings,
         secrets=secrets,
         revision=known.revision + 1 if known else 1,
+        retired=known is not None and known.retired,
     )
     engine.channel(channel).check_account(account)
-    if not await engine.ledger.save_account(engine.directory.sealed(account, engine.clock.now_ms())):
-        raise Conflict(f"account {account_id!r} was changed at the same moment; repeat")
-    await _noticed(engine)
-    return account
+    return await _save_account(engine, account)
 
 
 async def retire_account(engine: Engine, account_id: str) -> Account:
     """No new attempts; what is under way goes on, refunds too."""
+    return await _set_retired(engine, account_id, retired=True)
+
+
+async def reopen_account(engine: Engine, account_id: str) -> Account:
+    """Take a retired account back into use, with the keys that it has."""
+    return await _set_retired(engine, account_id, retired=False)
+
+
+async def _set_retired(engine: Engine, account_id: str, *, retired: bool) -> Account:
     account = engine.directory.account(account_id)
-    changed = msgspec.structs.replace(account, retired=True, revision=account.revision + 1)
-    if not await engine.ledger.save_account(engine.directory.sealed(changed, engine.clock.now_ms())):
-        raise Conflict(f"account {account_id!r} was changed at the same moment; repeat")
+    changed = msgspec.structs.replace(account, retired=retired, revision=account.revision + 1)
+    return await _save_account(engine, changed)
+
+
+async def _save_account(engine: Engine, account: Account) -> Account:
+    """Raises Conflict when another change was faster."""
+    if not await engine.ledger.save_account(engine.directory.sealed(account, engine.clock.now_ms())):
+        raise Conflict(f"account {account.id!r} was changed at the same moment; repeat")
     await _noticed(engine)
-    return changed
+    return account
 
 
 def read_url(engine: Engine, app: App, url: str) -> tuple[str, str]:
