@@ -136,11 +136,23 @@ async def test_a_declined_card_is_no_end(talk: Talk) -> None:
     assert (await talk.ask(Call.QUERY, attempt)).fact is Fact.MOVED
 
 
+async def test_paid_in_time_by_unionpays_clock(talk: Talk) -> None:
+    """Ours is ahead, and the first card was declined: it was called over, and the money that then came went back."""
+    attempt, credential = await started(talk, "front")
+    talk.sandbox.pay_for(credential | {"fail": "61"})
+    talk.sandbox.advance(800)
+    ahead = msgspec.structs.replace(attempt, expires_ms=attempt.expires_ms - 240_000)
+    assert (await talk.ask(Call.QUERY, ahead)).fact is Fact.PENDING
+    talk.sandbox.pay_for(credential)
+    talk.sandbox.advance(2)
+    assert (await talk.ask(Call.QUERY, attempt)).fact is Fact.MOVED
+
+
 @pytest.mark.parametrize("shows", ["69", "34", "05"])
 async def test_what_nobody_paid_in_time(talk: Talk, shows: Any) -> None:
     talk.sandbox.switches.unionpay.expired_shows = shows
     attempt, _ = await started(talk, "qr")
-    talk.sandbox.advance(900)
+    talk.sandbox.advance(1200)
     found = await talk.ask(Call.QUERY, attempt)
     expected = {"69": (Fact.OVER, Reason.EXPIRED), "34": (Fact.ABSENT, Reason.NONE), "05": (Fact.PENDING, Reason.NONE)}
     assert (found.fact, found.reason) == expected[shows]
@@ -153,6 +165,8 @@ async def test_an_internet_bank_that_came_late(talk: Talk) -> None:
     talk.sandbox.advance(901)
     talk.sandbox.pay_for(credential)
     await talk.sandbox.settle()
+    assert (await talk.ask(Call.QUERY, attempt)).fact is Fact.PENDING
+    talk.sandbox.advance(300)
     found = await talk.ask(Call.QUERY, attempt)
     assert (found.fact, found.reason, found.attention) == (Fact.OVER, Reason.EXPIRED, "debited_late")
     assert talk.receiver.got == []

@@ -37,6 +37,15 @@ def in_progress_to_the_end(expired: bool) -> Verdict:
     return became_of_payment("01" if expired else "05", expired=expired)
 
 
+def unheard_of(expired: bool) -> Verdict:
+    return became_of_payment("B7", expired=expired)
+
+
+def sure_ms(story: Story) -> int:
+    """From when on its time is over by UnionPay's clock too."""
+    return story.attempt().expires_ms + CAPABILITIES.absent_margin_ms
+
+
 def asked_at(story: Story, answers: Answers) -> list[int]:
     """All queries there are, in whole seconds from the start, each answered at once."""
     seconds = []
@@ -46,7 +55,7 @@ def asked_at(story: Story, answers: Answers) -> list[int]:
             continue
         assert step.kind is StepKind.QUERY
         seconds.append((story.now - T0) // 1000)
-        verdict = answers(story.now >= story.attempt().expires_ms)
+        verdict = answers(story.now >= sure_ms(story))
         story.say(verdict.fact, call=Call.QUERY, reason=verdict.reason)
         assert len(seconds) < 100
     return seconds
@@ -55,7 +64,11 @@ def asked_at(story: Story, answers: Answers) -> list[int]:
 @pytest.mark.parametrize("method", ["form", "qr"])
 @pytest.mark.parametrize(
     ("answers", "settling"),
-    [(nobody_came, [900, 1200, 1322]), (card_declined, [900]), (in_progress_to_the_end, [900])],
+    [
+        (nobody_came, [900, 1200, 1322]),
+        (card_declined, [900, 930, 1200]),
+        (in_progress_to_the_end, [900, 930, 1200]),
+    ],
 )
 def test_a_payment_that_nobody_pays(method: str, answers: Answers, settling: list[int]) -> None:
     story = Story(policy=UNIONPAY, attempt=method)
@@ -73,17 +86,32 @@ def test_a_payment_that_nobody_pays(method: str, answers: Answers, settling: lis
 
 
 def test_another_attempt_may_start_when_the_time_to_pay_is_over() -> None:
-    """Fifteen minutes whatever the payment's deadline: as long as nothing can close it, that is how long it is live."""
+    """Fifteen minutes whatever the payment's deadline, and five in which UnionPay's clock may still be before it: as long
+    as nothing can close it, that is how long it is live."""
     story = Story(policy=UNIONPAY, attempt="form", minutes=24 * 60)
     story.shown()
     assert story.attempt().expires_ms == T0 + 900_000
     while story.attempt().status is not Status.OVER:
         story.begin()
-        verdict = card_declined(story.now >= story.attempt().expires_ms)
+        verdict = card_declined(story.now >= sure_ms(story))
         story.say(verdict.fact, call=Call.QUERY, reason=verdict.reason)
-    assert story.now == T0 + 900_000
+    assert story.now == T0 + 1_200_200
     story.start(method="native")
     assert [a.no != NO and a.channel for a in story.payment.attempts] == [False, "wx"]
+
+
+def test_what_nobody_knows_is_asked_about_ever_more_rarely_and_shown_to_a_person() -> None:
+    """A code that is in no table says nothing; it is never taken for the end."""
+    story = Story(policy=UNIONPAY, attempt="form")
+    story.shown()
+    asked: list[int] = []
+    while len(asked) < 50:
+        if story.begin().kind is StepKind.QUERY:
+            asked.append(story.now)
+            story.say(unheard_of(story.now >= sure_ms(story)).fact, call=Call.QUERY)
+    assert story.attempt().status is Status.SENT
+    assert story.cases == ["unsettled"]
+    assert asked[-1] - asked[-2] > (asked[-2] - asked[-3]) * 1.5
 
 
 def test_money_that_was_missed_is_found() -> None:
@@ -94,11 +122,11 @@ def test_money_that_was_missed_is_found() -> None:
     while story.attempt().status is not Status.OVER:
         story.begin()
         if story.last is not None and story.attempt().asked is Call.QUERY:
-            verdict = card_declined(story.now >= story.attempt().expires_ms)
+            verdict = card_declined(story.now >= sure_ms(story))
             story.say(verdict.fact, call=Call.QUERY, reason=verdict.reason)
     assert story.payment.status is PaymentStatus.CLOSED
     step = story.begin()
-    assert (step.kind, story.now) == (StepKind.QUERY, T0 + 1_500_200)
+    assert (step.kind, story.now) == (StepKind.QUERY, T0 + 1_800_200)
     verdict = became_of_payment("00", expired=True)
     story.say(verdict.fact, call=Call.QUERY)
     assert story.attempt().status is Status.SUCCEEDED

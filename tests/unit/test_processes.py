@@ -99,7 +99,12 @@ def test_a_stop_while_one_is_replaced(
     started: Started, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "YOUNG_S", 0.0)
-    started.after = lambda turn: {1: lambda: started.children[0].kill(), 2: lambda: at(2)(2)}[turn]()
+
+    def killed_then_told(turn: int) -> None:
+        started.children[0].kill()
+        at(2)(turn)
+
+    started.after = killed_then_told
     assert processes.supervise(["serve"], listener, 1) == exits.OK
     assert [child.returncode for child in started.children] == [-signal.SIGKILL, -signal.SIGTERM]
 

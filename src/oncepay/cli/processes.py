@@ -72,8 +72,8 @@ class _Family:
 
 
 def _pass_on(number: int, pid: int) -> None:
-    """A child that has ended meanwhile has heard enough. Not by ``Popen.send_signal``, which looks first whether it has,
-    and so takes its end away from who waits for it."""
+    """A child that has ended meanwhile has heard enough. Not by ``Popen.send_signal``: that looks first whether it has,
+    which takes its end away from who waits for it."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -21,6 +21,7 @@ END_AT_MS: Final = (
     200, 1 * S, 5 * S, 30 * S, 150 * S, 5 * MIN, 450 * S, 10 * MIN, 30 * MIN, 1 * H, 2 * H, 4 * H, 8 * H, 16 * H,
     *(n * DAY for n in range(1, 8)),
 )  # fmt: skip
+LAST_LOOK_MS: Final = 30 * S  # after the expiry of what cannot be closed
 SAID_SLACK_MS: Final = 2 * S  # channels sign their time in whole seconds
 BALANCE_GAP_MS: Final = 10 * MIN  # before a refund that the balance did not cover is called for again
 RAISE_AFTER_MS: Final = 1 * H  # an attempt that is no longer wanted and still not settled
@@ -139,9 +140,12 @@ def _absent_offsets(a: Attempt, capabilities: Capabilities, end: int) -> list[in
 
 
 def _unclosable_offsets(a: Attempt, capabilities: Capabilities, end: int) -> list[int]:
-    """Where nothing can be closed its timetable goes on, and what is asked at the end is asked after its expiry."""
+    """Where nothing can be closed its timetable goes on, and what is asked at the end is asked when its time is over by
+    the channel's clock too. One look before: who paid in the last moment is not kept waiting for as long."""
     over = max(a.expires_ms - end, 0)
-    return [*_looks(a, capabilities, end, over), *(over + o for o in END_AT_MS)]
+    sure = max(a.expires_ms + capabilities.absent_margin_ms - end, 0)
+    last = min(over + LAST_LOOK_MS, sure)
+    return [*_looks(a, capabilities, end, over), last, *(sure + o for o in END_AT_MS)]
 
 
 def _looks(a: Attempt, capabilities: Capabilities, end: int, before: int) -> Iterator[int]:

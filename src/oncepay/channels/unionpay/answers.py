@@ -35,6 +35,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     attempt: Attempt
     opened: Opened
     now_ms: int
+    margin_ms: int  # by how much UnionPay's clock may be behind ours
 
     @property
     def road(self) -> Road:
@@ -113,5 +114,5 @@ def _became(code: str, asked: Asked, *, void: bool) -> Verdict:
     if not code:
         raise ValueError("origRespCode is missing")
     if asked.attempt.incoming:
-        return codes.became_of_payment(code, expired=asked.now_ms >= asked.attempt.expires_ms)
+        return codes.became_of_payment(code, expired=asked.now_ms >= asked.attempt.expires_ms + asked.margin_ms)
     return codes.became_of_refund(code, void=void)

@@ -34,8 +34,8 @@ CAPABILITIES: Final = Capabilities(
     expiry_min_ms=1 * MIN,
     expiry_max_ms=EXPIRY_MAX_MS,
     # UnionPay advises 5, 10, 30, 60 and 120 minutes from the start when no notification came. The early looks are this
-    # centre's promise; one follows at the end of the time to pay, two more settle what is absent 22 minutes from the
-    # start; then what is over is asked again at about UnionPay's 30, 60 and 120 minutes, after 6 hours and a day. With
+    # centre's promise; at the end of the time to pay and half a minute later follow two, five minutes after it one
+    # that settles what failed, or two that settle what is absent, 22 minutes from the start; then what is over is asked again at about UnionPay's 30, 60 and 120 minutes, after 6 hours and a day. With
     # the call that made it: 16 for a payment that is never paid.
     query_at_ms=(10 * S, 20 * S, 30 * S, 1 * MIN, 2 * MIN, 5 * MIN, 10 * MIN),
     again_at_ms=(10 * MIN, 40 * MIN, 100 * MIN, 6 * H, 24 * H),
@@ -103,8 +103,9 @@ class UnionPay:
         nonce: str,  # noqa: ARG002 - the port's
     ) -> Read:
         """What an answer tells us; whatever it cannot read is silence."""
-        opened = self._accounts.open(account)
-        return answers.read(answer, answers.Asked(call=call, attempt=attempt, opened=opened, now_ms=now_ms))
+        opened, margin_ms = self._accounts.open(account), self.capabilities.absent_margin_ms
+        asked = answers.Asked(call=call, attempt=attempt, opened=opened, now_ms=now_ms, margin_ms=margin_ms)
+        return answers.read(answer, asked)
 
     def read_notification(
         self,

@@ -17,7 +17,7 @@ from oncepay.domain.attempt import Call, Fact, Reason
 
 SUCCESS: Final = "00"
 PAID: Final = frozenset({"00", "A6"})  # A6: paid, and something later went wrong
-IN_PROGRESS: Final = frozenset({"03", "04", "05"})
+IN_PROGRESS: Final = frozenset({"03", "04", "05", "70"})  # 70: sent on, and waiting for the payer
 NOT_FOUND: Final = "34"
 DEBITED_LATE: Final = "42"  # debited past the time allowed; UnionPay sends it back by itself
 
@@ -101,7 +101,8 @@ def _unvoided(found: Verdict, code: str) -> Verdict:
 
 def became_of_payment(code: str, *, expired: bool) -> Verdict:
     """What a question says of a payment. Before ``payTimeout`` nothing has failed: the payer may take another card.
-    After it, everything else has; and is asked about again, as all that expired is.
+    When it is surely over (``expired``), whatever the tables know has; and is asked about again, as all that expired
+    is. A code that they do not know ends nothing, ever.
 
     42 is not paid: UnionPay sends that money back by itself within days, and a person should see that it does.
     """
@@ -109,6 +110,6 @@ def became_of_payment(code: str, *, expired: bool) -> Verdict:
         return MOVED
     if code == NOT_FOUND:
         return ABSENT
-    if code in IN_PROGRESS or not expired:
+    if code in IN_PROGRESS or code not in _ROWS or not expired:
         return PENDING
     return Verdict(Fact.OVER, Reason.EXPIRED, attention="debited_late" if code == DEBITED_LATE else "")

@@ -88,7 +88,8 @@ class Story:
         )
 
     def about(self, call: Call | None, fact: Fact, method: str, *, out: bool | None = None) -> About:
-        """What a message about this payment is to say. What is over by a query has had the time that it was given."""
+        """What a message about this payment is to say. What is over by a query has had the time that it was given,
+        and the margin for clocks that are not the vendor's."""
         out = call in OUT_CALLS if out is None else out
         if out:
             paying = self.paid(method)
@@ -96,8 +97,9 @@ class Story:
         attempt = self.attempt(method, shown=call is not Call.PREPAY)
         if fact is Fact.OVER and call is Call.QUERY:
             life_ms = attempt.expires_ms - attempt.created_ms
+            past_ms = self.capabilities.absent_margin_ms + MIN
             attempt = msgspec.structs.replace(
-                attempt, created_ms=self.now_ms - life_ms - MIN, expires_ms=self.now_ms - MIN
+                attempt, created_ms=self.now_ms - life_ms - past_ms, expires_ms=self.now_ms - past_ms
             )
         return About(call=call, fact=fact, attempt=attempt, account=self.account)
 
