@@ -194,6 +194,20 @@ async def test_the_books_are_compared_by_number(town: Town, change: Any, wrong: 
     assert len(partial.findings) == (0 if not books else wrong)
 
 
+async def test_a_window_hides_no_money_that_no_payment_has(town: Town) -> None:
+    """What lies outside the window is looked up by its number: only what is nowhere is a finding."""
+    payment = await _sound(town)
+    told = [BookRow(number=r.number, paid=r.paid, refunded=r.refunded) for r in town.rows(payment)]
+    lost = BookRow(number=told[0].number[:-3] + "zz0", paid=5)
+    strange = [BookRow(number="7" * 28, paid=5), BookRow(number="not one of ours \0", paid=5), lost]
+    books = {row.number: row for row in (*told, *strange, BookRow(number="8" * 28, paid=0))}
+    for window in ({}, {"since_ms": town.now_ms + 1}, {"until_ms": 1}, {"until_ms": 1, "complete": False}):
+        report = await _audited(town, {}, books=books, **window)
+        assert {f.text.split()[3].rstrip(",") for f in report.findings} >= {"7" * 28, lost.number}
+        assert report.broken() == {"books": len(strange)}
+        assert report.books == (0 if window else len(told))
+
+
 async def test_what_a_bank_debits_too_late_is_a_finding_until_it_went_back(town: Town) -> None:
     await town.passes(120)
     shown = await starts_with(town, "A-1", "unionpay-front", minutes=10)

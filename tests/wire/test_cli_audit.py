@@ -47,6 +47,39 @@ def test_books_that_cannot_be_read_are_wrong_usage(shell: Shell, tmp_path: Path,
     assert "books" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("number,paid,Refunded\n1,2,2\n", "Refunded"),
+        ("number,paid, refunded\n1,2,2\n", "' refunded'"),
+        ("number,paid,returned\n1,2,2\n", "returned"),
+        ("number,paid\n1,2,2\n", "more cells"),
+        ('[{"number": "1", "paid": 2, "Refunded": 2}]', "Refunded"),
+    ],
+)
+def test_a_column_that_would_not_be_read_is_named(shell: Shell, tmp_path: Path, text: str, name: str) -> None:
+    """Read as nothing, it would say that no money went back."""
+    path = tmp_path / "books"
+    path.write_text(text)
+    code, _, said = shell.run("audit", "--books", str(path))
+    assert code == 2, said
+    assert name in said
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"orders": ' * 200_000])
+def test_books_that_are_nested_without_end_are_wrong_usage(shell: Shell, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "books"
+    path.write_text(text)
+    code, _, said = shell.run("audit", "--books", str(path))
+    assert (code, "nested" in said) == (2, True), said[-500:]
+
+
+def test_a_window_that_ends_before_it_begins_is_wrong_usage(shell: Shell) -> None:
+    for until in ("2026-11-01", "2026-12-01"):
+        code, _, said = shell.run("audit", "--since", "2026-12-01", "--until", until)
+        assert (code, "--until" in said) == (2, True)
+
+
 def test_beside_a_centre_that_runs_with_the_books_of_its_channel(shell: Shell, tmp_path: Path) -> None:
     sandbox, centre = (f"127.0.0.1:{free_port()}" for _ in range(2))
     home = tmp_path / "sandbox"

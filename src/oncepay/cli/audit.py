@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from oncepay.engine.audit import BookRow, Report, Wanted
 
 SHOWN_MAX: Final = 50
+COLUMNS: Final = frozenset({"number", "paid", "refunded"})
 DAY: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 SAYS: Final = {
     "work": "somebody does what is due",
@@ -53,6 +54,8 @@ def audit(
     """
     from oncepay.engine.audit import Wanted
 
+    if since is not None and until is not None and since >= until:
+        raise click.BadParameter("nothing is made from --since on and before it", param_hint="--until")
     wanted = Wanted(
         since_ms=_ms(since),
         until_ms=_ms(until),
@@ -90,16 +93,37 @@ def read_books(path: Path) -> Iterator[BookRow]:
         else:
             reader = csv.DictReader(text.splitlines())
             rows = list(reader)
-            if not {"number", "paid"} <= set(reader.fieldnames or ()):
-                raise ValueError("no columns number and paid")  # noqa: TRY301 - told as whatever else is wrong in it
+            _check_columns(reader.fieldnames or (), rows)
+        _check_names(rows)
         # Spreadsheets say numbers as text, and each number stands there once.
         read = [msgspec.convert(row, BookRow, strict=False) for row in rows]
+    except RecursionError:
+        raise click.BadParameter(f"{path}: it is nested too deeply", param_hint="--books") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise click.BadParameter(f"{path}: {error}", param_hint="--books") from None
     doubled = {row.number for row in read}
     if len(doubled) != len(read):
         raise click.BadParameter(f"{path}: a number stands there twice", param_hint="--books")
     yield from read
+
+
+def _check_columns(names: Sequence[str], rows: list[dict[str, Any]]) -> None:
+    """A column that is not read may be the one that says what went back. Raises ValueError."""
+    if not {"number", "paid"} <= set(names):
+        raise ValueError("no columns number and paid")
+    unknown = [name for name in names if name not in COLUMNS]
+    if unknown:
+        raise ValueError(f"column {unknown[0]!r} is none of number, paid and refunded; leave it out or rename it")
+    if any(None in row for row in rows):
+        raise ValueError("a row has more cells than there are columns")
+
+
+def _check_names(rows: list[Any]) -> None:
+    """JSON may say more than is read, but not the same by another spelling. Raises ValueError."""
+    for row in rows:
+        for name in row if isinstance(row, dict) else ():
+            if name not in COLUMNS and name.strip().lower() in COLUMNS:
+                raise ValueError(f"{name!r} is to be written {name.strip().lower()!r}")
 
 
 def _ms(day: datetime | None) -> int:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from oncepay.domain.attempt import Direction, Status
-from oncepay.domain.ids import ID_LENGTH
+from oncepay.domain.ids import ID_LENGTH, payment_of
 from oncepay.domain.payment import Payment, RefundStatus
 from oncepay.engine.invariants import RULES, Kept, back, broken, moved_in
 from oncepay.ports import DeliveryRow, Endpoint, Ledger, Page, UnappliedRow
@@ -101,7 +101,8 @@ async def audit(ledger: Ledger, wanted: Wanted, now_ms: int) -> Report:
                 report.findings.extend(found)
     if wanted.books is not None:
         report.books = sum(number in known.get(number[:ID_LENGTH], ()) for number in wanted.books)
-        report.findings.extend(_strangers(wanted.books, known, all_seen=not (wanted.since_ms or wanted.until_ms)))
+        async for finding in _strangers(ledger, wanted.books, known):
+            report.findings.append(finding)
     return report
 
 
@@ -217,11 +218,17 @@ def _against(wanted: Wanted, payment: Payment) -> Iterator[tuple[str, str]]:
             yield "books", f"of {attempt.no} went back {went}, and the books say {row.refunded}"
 
 
-def _strangers(books: Mapping[str, BookRow], known: Mapping[str, set[str]], *, all_seen: bool) -> Iterator[Finding]:
-    """Money under a number of no attempt that we have. ``known``: numbers by payment, of those that were looked at."""
+async def _strangers(
+    ledger: Ledger, books: Mapping[str, BookRow], known: dict[str, set[str]]
+) -> AsyncIterator[Finding]:
+    """Money under a number of no attempt that we have. ``known``: numbers by payment, of those that were looked at; a
+    payment that lies outside the window, or was made meanwhile, is looked up."""
     for number, row in books.items():
-        payment = number[:ID_LENGTH]
-        if not row.paid or number in known.get(payment, ()):
+        if not row.paid:
             continue
-        if payment in known or all_seen:
+        payment_id = payment_of(number)
+        if payment_id and payment_id not in known:
+            payment = await ledger.load(payment_id)
+            known[payment_id] = {attempt.no for attempt in payment.attempts} if payment is not None else set()
+        if number not in known.get(payment_id, ()):
             yield Finding(rule="books", text=f"{row.paid} came by {number}, which is no attempt of any payment")
