@@ -35,17 +35,22 @@ class Between:
         """Before every one, but those that ``meanwhile`` makes."""
         self._before(write, meanwhile, times=1_000)
 
-    def loses(self, write: str, *, written: bool, away: str = "") -> None:
-        """The answer to the next one, which was written or was not. ``away``: what cannot be asked any more then."""
+    def loses(
+        self, write: str, *, written: bool, away: str = "", times: int = 1, before: Meanwhile | None = None
+    ) -> None:
+        """The answer to the next one, which was written or was not. ``away``: what cannot be asked any more then.
+        ``before``: what is done just before by another."""
 
         async def not_told(real: Write, given: tuple[Any, ...]) -> Any:
+            if before is not None:
+                await before()
             if written:
                 await real(*given)
             if away:
                 self.away(away)
             raise CommitUnknown("the connection was lost")
 
-        self._instead(write, not_told, times=1)
+        self._instead(write, not_told, times)
 
     def away(self, read: str) -> None:
         """From now on the store does not answer this."""
@@ -232,6 +237,30 @@ class TestAnEndpoint:
         assert {e.url for e in await town.engine.ledger.endpoints()} == {town.shop.url, "https://example.com/hook"}
         assert len(await town.engine.ledger.endpoints()) == 2
 
+    @pytest.mark.parametrize("written", [True, False])
+    async def test_one_whose_answer_is_lost_is_added_once(self, town: Town, between: Between, *, written: bool) -> None:
+        """Its secret would be lost with the answer, and a repeat would be told that there is one of this url."""
+        between.loses("save_endpoint", written=written)
+        made, secret = await admin.add_endpoint(town.engine, town.app, "https://example.com/hook")
+        await town.engine.directory.refresh(force=True)
+        known = town.engine.directory.endpoint(made.id)
+        assert known is not None
+        assert known.secrets == (secret,)
+        assert len(await town.engine.ledger.endpoints()) == 2
+
+    async def test_one_that_nobody_can_say_was_added_is_not_said_to_have_failed(
+        self, town: Town, between: Between
+    ) -> None:
+        between.loses("save_endpoint", written=True, away="endpoints")
+        with pytest.raises(CommitUnknown):
+            await admin.add_endpoint(town.engine, town.app, "https://example.com/hook")
+
+    async def test_one_that_is_lost_for_ever_is_given_up(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+        between = Between(town, monkeypatch)
+        between.loses("save_endpoint", written=False, times=1_000)
+        with pytest.raises(CommitUnknown):
+            await admin.add_endpoint(town.engine, town.app, "https://example.com/hook")
+
     async def test_a_new_one_takes_no_others_place(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
         before = await town.engine.ledger.endpoints()
         monkeypatch.setattr(town.engine.dice, "token", lambda: before[0].id * 2)
@@ -255,6 +284,30 @@ class TestAnApp:
         known = town.engine.directory.app_of_key(key)
         assert known is not None
         assert (known[0].id, known[0].name) == ("other", "First")
+
+    @pytest.mark.parametrize("written", [True, False])
+    async def test_one_whose_answer_is_lost_is_created_once(
+        self, town: Town, between: Between, *, written: bool
+    ) -> None:
+        """Its first key would be lost with the answer."""
+        between.loses("save_app", written=written)
+        made, key = await admin.create_app(town.engine, "other", "")
+        known = town.engine.directory.app_of_key(key)
+        assert known is not None
+        assert known[0].id == made.id == "other"
+
+    async def test_one_that_nobody_can_say_was_created_is_not_said_to_have_failed(
+        self, town: Town, between: Between
+    ) -> None:
+        between.loses("save_app", written=True, away="apps")
+        with pytest.raises(CommitUnknown):
+            await admin.create_app(town.engine, "other", "")
+
+    async def test_whose_answer_is_lost_has_not_made_what_another_made(self, town: Town, between: Between) -> None:
+        """Ours was not written, and another process made one of that id meanwhile: its key is not ours to show."""
+        between.loses("save_app", written=False, before=lambda: admin.create_app(town.engine, "other", "Theirs"))
+        with pytest.raises(Conflict, match="already"):
+            await admin.create_app(town.engine, "other", "Ours")
 
     async def test_two_new_keys_both_work(self, town: Town, between: Between) -> None:
         town.sandbox.advance(60)  # the app's first key is the oldest

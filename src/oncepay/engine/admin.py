@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from ipaddress import ip_network
@@ -30,10 +30,38 @@ async def create_app(engine: Engine, app_id: str, name: str) -> tuple[App, str]:
     check_number(app_id, "id")
     key, row = _new_key(engine)
     app = App(id=app_id, name=name or app_id, keys=(row,), created_ms=engine.clock.now_ms())
-    if not await engine.ledger.save_app(app, None):
+    made = await _make(
+        lambda: engine.ledger.save_app(app, None),
+        lambda: _stands(engine.ledger.apps(), lambda stored: row.hash in {key.hash for key in stored.keys}),
+    )
+    if not made:
         raise Conflict(f"there is an app {app_id!r} already")
     await _noticed(engine)
     return app, key
+
+
+async def _make(save: Callable[[], Awaitable[bool]], is_ours: Callable[[], Awaitable[bool]]) -> bool:
+    """Store something new. Where the answer is lost it is looked for: what is there with our secret is ours, and is
+    shown; what is not is stored again. False: its place is taken. Raises CommitUnknown when nobody can say."""
+    lost: CommitUnknown | None = None
+    for _ in range(GUARD_TRIES):
+        try:
+            if await save():
+                return True
+            return lost is not None and await is_ours()  # the lost one may have come late
+        except CommitUnknown as error:
+            lost = error
+        except Unavailable as error:
+            raise lost or error from None
+        with suppress(Unavailable):
+            if await is_ours():
+                return True
+    assert lost is not None
+    raise lost
+
+
+async def _stands(stored: Awaitable[Iterable[T]], is_ours: Callable[[T], bool]) -> bool:
+    return any(is_ours(one) for one in await stored)
 
 
 async def rotate_key(engine: Engine, app: App) -> str:
@@ -220,7 +248,11 @@ async def add_endpoint(engine: Engine, app: App, url: str) -> tuple[Endpoint, st
         created_ms=engine.clock.now_ms(),
     )
     await _check_place(engine, app, shown)
-    if not await engine.ledger.save_endpoint(endpoint, None):
+    made = await _make(
+        lambda: engine.ledger.save_endpoint(endpoint, None),
+        lambda: _stands(engine.ledger.endpoints(), lambda stored: endpoint.secrets[0] in stored.secrets),
+    )
+    if not made:
         await _check_place(engine, app, shown)
         raise Conflict("another endpoint was added at the same moment; repeat")
     await _noticed(engine)
