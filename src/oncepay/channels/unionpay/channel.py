@@ -34,10 +34,10 @@ CAPABILITIES: Final = Capabilities(
     expiry_min_ms=1 * MIN,
     expiry_max_ms=EXPIRY_MAX_MS,
     # UnionPay advises 5, 10, 30, 60 and 120 minutes from the start when no notification came. The early looks are this
-    # centre's promise; two follow at the end of the time to pay and half a minute later, and one five minutes after
-    # it settles what failed; what is absent takes two instead, the last 22 minutes from the start. Then what is over is
-    # asked again at about UnionPay's 30, 60 and 120 minutes, after 6 hours and a day. With the call that made it: 16 for
-    # a payment that is never paid.
+    # centre's promise. Two follow, at the end of the time to pay and half a minute later; one more, five minutes after
+    # it, settles what failed, and what is absent takes two instead, the last 22 minutes from the start. Then what is
+    # over is asked again at about UnionPay's 30, 60 and 120 minutes, after 6 hours and a day. With the call that made
+    # it: 16 for a payment that is never paid.
     query_at_ms=(10 * S, 20 * S, 30 * S, 1 * MIN, 2 * MIN, 5 * MIN, 10 * MIN),
     again_at_ms=(10 * MIN, 40 * MIN, 100 * MIN, 6 * H, 24 * H),
     # UnionPay: at most six times within a minute, then slowly, for as long as a refund may take (ten settlement days).
