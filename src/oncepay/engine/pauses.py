@@ -2,7 +2,9 @@
 one by one. In memory only: it spares calls, it decides nothing.
 
 A use is one method of prepaying, or refunding: a merchant who may not use one product is not kept from the others, nor
-are the other apps that share the account. Questions never wait, so they find out when it ends.
+are the other apps that share the account. (Options of one app for which the account lacks a right still pause the plain
+calls of that method: an attempt does not say what options its first body was made with.) Questions never wait, so they
+find out when it ends.
 """
 
 from __future__ import annotations
