@@ -34,7 +34,7 @@ class Started:
         self.before: Callable[[int], None] = lambda _: None
         self.after: Callable[[int], None] = lambda _: None
         self._real = subprocess.Popen
-        monkeypatch.setattr(processes.subprocess, "Popen", self._start)
+        monkeypatch.setattr("oncepay.cli.processes.subprocess.Popen", self._start)
 
     def _start(self, _command: list[str], **given: Any) -> subprocess.Popen[bytes]:
         turn = len(self.children) + 1

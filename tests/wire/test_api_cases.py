@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oncepay.domain.change import CaseOpened
+from oncepay.domain.errors import Unavailable
 from tests.wire.api import NATIVE, TEA, Api, open_api
 
 pytestmark = pytest.mark.asyncio(loop_factories=["uvloop"])
@@ -100,6 +101,22 @@ async def test_a_case_is_noted_and_resolved_once(api: Api) -> None:
     for status in ("resolved", "all"):
         assert [row["id"] for row in (await api.shop.get(f"/v1/cases?status={status}")).json["data"]] == [path[10:]]
     assert (await api.shop.post(f"{path}/note", {"reason": "Later."})).status == 200, "a note is never too late"
+
+
+async def test_what_was_done_is_said_to_be_done_where_it_cannot_be_read_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> Any:
+        raise Unavailable("the database does not answer")
+
+    path = await opened(api, "unsettled")
+    with monkeypatch.context() as patched:
+        patched.setattr(api.engine.ledger, "acts", away)
+        said = await api.shop.post(f"{path}/resolve", WHY)
+    assert (said.status, said.json["code"]) == (503, "unavailable")
+    assert said.json["detail"].startswith("It was done")
+    assert (await api.shop.get(path)).json["status"] == "resolved"
+    assert (await api.shop.post(f"{path}/resolve", WHY)).headers["oncepay-replayed"] == "true"
 
 
 @pytest.mark.parametrize(

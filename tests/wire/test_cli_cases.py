@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from oncepay.domain.errors import Unavailable
 from tests.wire.cli import Shell, free_port, get, running, seed, wait
 
 
@@ -143,3 +144,27 @@ def test_what_makes_no_sense_is_one_line_and_leaves_no_trace(
     assert says in err.lower()
     assert "Traceback" not in err
     assert shell.data("cases", "show", case_id)["acts"] == []
+
+
+@pytest.mark.parametrize("verb", ["note", "resolve"])
+def test_what_was_done_is_said_to_be_done_where_it_cannot_be_read_back(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    shell.good("app", "create", "shop")
+    _, case_id = seed(shell)
+    with monkeypatch.context() as patched:
+        patched.setattr("oncepay.http.views.case_seen", _away)
+        code, out, err = shell.run("cases", verb, case_id, "--reason", "Nothing moved.")
+        assert (code, out) == (0, "")
+        assert "It was done" in err
+        assert shell.data("cases", "note", case_id, "--reason", "Later.") == {"id": f"case_{case_id}", "done": True}
+    acts = [act["verb"] for act in shell.data("cases", "show", case_id)["acts"]]
+    assert acts == [verb, "note"]
+
+
+async def _away(*_: Any) -> Any:
+    raise Unavailable("the database does not answer")
+
+
+def test_cases_of_an_app_that_is_not_there(shell: Shell) -> None:
+    assert shell.run("cases", "list", "--app", "nosuch")[:2] == (3, "")

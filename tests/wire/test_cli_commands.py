@@ -64,6 +64,9 @@ def test_policies_change_one_by_one(shell: Shell) -> None:
     )
     changed = shell.data("app", "policies", "shop", "--unclosable", "wait")
     assert (changed["late"], changed["unclosable"], changed["private_networks"]) == ("accept", "wait", ["10.0.0.0/8"])
+    both = ("--no-private-networks", "--private-network", "10.0.0.0/8")
+    code, _, err = shell.run("app", "policies", "shop", *both)
+    assert (code, "--private-network" in err) == (2, True)
     assert shell.data("app", "policies", "shop", "--no-private-networks")["private_networks"] == []
     assert "accept" in shell.good("app", "policies", "shop")
 

@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from oncepay.config import Config
+from oncepay.domain.errors import Unavailable
+from oncepay.ports import Answered, Request
 from oncepay.testing.services import valkey
 from tests.wire.cli import Shell, get, running, wait
 
@@ -125,3 +127,40 @@ def test_what_is_shared_is_checked_at_the_start(
     assert code == 6
     assert f"{name}: " in err
     assert says in err
+
+
+@pytest.mark.parametrize("date", ["Sat", "", "Sat, 28 Nov 99999 00:00:00 GMT", "0"])
+def test_a_strange_date_is_a_finding(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, date: str) -> None:
+    async def send(_self: object, _request: Request, _seconds: float) -> Answered:
+        return Answered(status=400, headers={"date": date}, body=b"")
+
+    home = tmp_path / "sandbox"
+    with running(
+        "sandbox", "--listen", "127.0.0.1:0", "--home", str(home), settings={}, log=tmp_path / "log"
+    ) as sandbox:
+        sandbox.wait_for("sandbox http")
+    shell.good("account", "add", "wx", "--channel", "wechat", "--from-sandbox", str(home / "sandbox.json"))
+    monkeypatch.setattr("oncepay.transport.HttpTransport.send", send)
+    code, found = levels(shell)
+    (clock,) = next(findings for check, findings in found.items() if check.startswith("clock against"))
+    assert (code, clock["level"]) == (0, "advice")
+    assert repr(date) in clock["text"]
+    assert len(found["account wx"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("read", "check"), [("stats", "database"), ("accounts", "accounts"), ("endpoints", "apps"), ("apps", "apps")]
+)
+def test_a_database_that_dies_meanwhile_is_a_finding(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, read: str, check: str
+) -> None:
+    """What was found before, and what can be found without it, is told."""
+
+    async def away(*_: object) -> None:
+        raise Unavailable("the database does not answer")
+
+    monkeypatch.setattr(f"oncepay.store.sqlite.SqliteLedger.{read}", away)
+    code, found = levels(shell)
+    assert code == 1
+    assert found[check][-1] == {"level": "failed", "check": check, "text": "the database does not answer"}
+    assert {"master key", "public URL", "our own door"} <= set(found)

@@ -135,6 +135,8 @@ def policies(
     as_json: bool,
 ) -> None:
     """Change an application's policies; without options, show them. Payments keep those they were made with."""
+    if networks and no_private_networks:
+        raise click.UsageError("--no-private-networks and --private-network: say one of them")
 
     async def work() -> App:
         from oncepay.engine import admin

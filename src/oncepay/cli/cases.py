@@ -68,6 +68,8 @@ async def _listed(*, app_id: str, status: str, limit: int) -> list[Look]:
     found: list[Look] = []
     after = ""
     async with opened() as engine:
+        if app_id:
+            engine.directory.app(app_id)  # raises when there is none: no cases of it would sound like good news
         while len(found) < limit:
             page = Page(limit=min(PAGE, limit - len(found)), after=after)
             rows, after = await engine.ledger.cases(page, app=app_id, status=status)
@@ -145,17 +147,24 @@ def _do(verb: str, /, *, case_id: str, actor: str, as_json: bool, cancel: bool =
     done, seen = run(_act(case_id, wish))
     if not done:
         click.echo("This was done before; nothing was done now.", err=True)
-    _print(*seen, as_json=as_json)
+    if seen is not None:
+        _print(*seen, as_json=as_json)
+        return
+    if done:
+        click.echo("It was done. How the case stands now cannot be read: look later (oncepay cases show).", err=True)
+    if as_json:
+        print_json({"id": f"case_{_bare(case_id)}", "done": done})
 
 
 for _name, (_help, _options) in _VERBS.items():
     cases.add_command(click.Command(_name, callback=partial(_do, _name), params=[*_ALWAYS, *_options], help=_help))
 
 
-async def _act(case_id: str, said: dict[str, Any]) -> tuple[bool, tuple[Look, dict[str, Any]]]:
+async def _act(case_id: str, said: dict[str, Any]) -> tuple[bool, tuple[Look, dict[str, Any]] | None]:
+    """Whether it was done now, and the case as it is then; None where only that cannot be read any more."""
     import msgspec
 
-    from oncepay.domain.errors import CaseAbsent
+    from oncepay.domain.errors import CaseAbsent, Unavailable
     from oncepay.engine.cases import Wish, act
 
     async with opened() as engine:
@@ -163,7 +172,10 @@ async def _act(case_id: str, said: dict[str, Any]) -> tuple[bool, tuple[Look, di
         if row is None:
             raise CaseAbsent
         done = await act(engine, row, msgspec.convert(said, Wish))
-        return done, await _seen(engine, case_id)
+        try:
+            return done, await _seen(engine, case_id)
+        except Unavailable:
+            return done, None
 
 
 def _actor(given: str) -> str:

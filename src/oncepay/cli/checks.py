@@ -52,18 +52,28 @@ async def examine(config: Config, *, offline: bool) -> AsyncIterator[Finding]:
         return
     transport = HttpTransport()
     try:
-        async for finding in _database(ledger):
+        async for finding in _as_far_as_it_goes("database", _database(ledger)):
             yield finding
         if vault is not None:
-            async for finding in _accounts(ledger, vault, None if offline else transport):
+            seen = _accounts(ledger, vault, None if offline else transport)
+            async for finding in _as_far_as_it_goes("accounts", seen):
                 yield finding
-        async for finding in _directory(ledger):
+        async for finding in _as_far_as_it_goes("apps", _directory(ledger)):
             yield finding
         if not offline:
             yield await _own_door(config, transport)
     finally:
         await transport.close()
         await ledger.close()
+
+
+async def _as_far_as_it_goes(check: str, findings: AsyncIterator[Finding]) -> AsyncIterator[Finding]:
+    """A database that dies meanwhile is a finding too, and takes none away."""
+    try:
+        async for finding in findings:
+            yield finding
+    except (StartRefused, OncepayError, OSError) as error:
+        yield Finding("failed", check, str(error))
 
 
 def _public_url(config: Config) -> Finding:
@@ -166,7 +176,7 @@ async def _called(check: str, account: Account, request: Request, transport: Tra
     now_ms = SystemClock().now_ms()
     if not isinstance(answer, Answered):
         return [Finding("failed", check, f"{host} is not reached: {answer.why}")]
-    found = [_skew(f"clock against {host}", _date_ms(answer) - now_ms)] if "date" in answer.headers else []
+    found = [_clock(f"clock against {host}", answer.headers["date"], now_ms)] if "date" in answer.headers else []
     if answer.status in {401, 403}:
         return [*found, Finding("failed", check, f"{host} turns it away: HTTP {answer.status} {answer.body[:200]!r}")]
     if answer.status != 200:
@@ -177,8 +187,11 @@ async def _called(check: str, account: Account, request: Request, transport: Tra
     return [*found, Finding("ok", check, f"{host} knows it, and its signature verifies")]
 
 
-def _date_ms(answer: Answered) -> int:
-    return int(parsedate_to_datetime(answer.headers["date"]).timestamp() * 1000)
+def _clock(check: str, date: str, now_ms: int) -> Finding:
+    try:
+        return _skew(check, int(parsedate_to_datetime(date).timestamp() * 1000) - now_ms)
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
+        return Finding("advice", check, f"its Date is none, so nothing is known of our clock: {date[:60]!r}")
 
 
 def _skew(check: str, ahead_ms: int) -> Finding:

@@ -92,7 +92,11 @@ async def _do(ask: Ask[Any, Nothing], verb: Do, *, evidence: str = "", trade_no:
         minor=None if minor is UNSET else minor,
     )
     done = await cases.act(ask.engine, row, wish)
-    return ok(await views.case_seen(ask.engine, await named.case(ask)), replayed=not done)
+    try:
+        return ok(await views.case_seen(ask.engine, await named.case(ask)), replayed=not done)
+    except errors.Unavailable as error:
+        did = "It was done" if done else "It was done before"
+        raise errors.Unavailable(f"{did}; how the case stands now cannot be read: {error.detail}") from None
 
 
 _PAGE: Final = (Answer(200, "A page of cases.", answers.CaseList),)
