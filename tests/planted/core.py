@@ -16,6 +16,7 @@ FACTS: Final = "tests/spec/test_domain_facts.py::test_"
 UNPLACED: Final = "tests/spec/test_domain_unknown.py::test_"
 SWITCHING: Final = "tests/spec/test_domain_switching.py::test_"
 IN_DOUBT: Final = "tests/spec/test_doubt.py::test_"
+DELIVERED: Final = "tests/spec/test_doubt_deliveries.py::test_"
 INTENTS: Final = "tests/spec/test_intents.py::test_"
 STORIES: Final = "tests/spec/test_stories.py::test_"
 CHANNELS: Final = "tests/spec/test_channels.py::test_"
@@ -317,7 +318,7 @@ LOOP: Final = (
     Bug(
         "A dead endpoint slows the others",
         HEARS,
-        f"{IN_DOUBT}a_fault_of_ours_in_a_delivery_stops_no_other",
+        f"{DELIVERED}a_fault_of_ours_in_a_delivery_stops_no_other",
         edit(deliver.Deliverer._drain, "except Exception:", "except KeyError:"),
         fails=(*ASSERTED, "RuntimeError", "TimeoutError"),
     ),
@@ -337,13 +338,13 @@ LOOP: Final = (
     Bug(
         "What another process added or enabled just now is parked as gone or disabled",
         HEARS,
-        f"{IN_DOUBT}what_another_process_added_just_now_is_not_parked_as_gone",
+        f"{DELIVERED}what_another_process_added_just_now_is_not_parked_as_gone",
         edit(deliver.Deliverer._known, "await directory.refresh()", "pass"),
     ),
     Bug(
         "What happens while an endpoint is disabled is not kept for it",
         HEARS,
-        f"{IN_DOUBT}an_endpoint_that_is_gone_is_disabled_and_its_events_wait_parked",
+        f"{DELIVERED}an_endpoint_that_is_gone_is_disabled_and_its_events_wait_parked",
         edit(
             directory.Directory.refresh,
             "for endpoint in endpoints.values():",
@@ -353,7 +354,7 @@ LOOP: Final = (
     Bug(
         "A delivery that was given up is gone",
         HEARS,
-        f"{IN_DOUBT}tries_end_parked_after_thirty_days_and_can_be_replayed",
+        f"{DELIVERED}tries_end_parked_after_thirty_days_and_can_be_replayed",
         edit(deliver.Deliverer._park, '"parked"', '"done"'),
     ),
     Bug(

@@ -9,8 +9,10 @@ import signal
 
 import redis
 
+from oncepay.domain.change import Fault
 from oncepay.engine.ceiling import BURST_S, WITHIN_S, Ceiling
 from oncepay.engine.deliver import Rest
+from oncepay.engine.pauses import REFUND, Pauses
 from oncepay.shared.limits import RedisLimits
 from oncepay.testing.services import Service
 from tests.shared.test_wake import _pid
@@ -51,6 +53,10 @@ async def test_a_clock_that_is_set_back_stops_nobody() -> None:
     clock.ms -= 86_400_000
     assert await alone.admits("wx")
     assert [await alone.admits("wx") for _ in range(AT_ONCE)].count(False) > 0, "there is a ceiling all the same"
+    pauses = Pauses()
+    pauses.pause("wx", REFUND, Fault.BALANCE, clock.ms)
+    assert pauses.until_ms("wx", REFUND, clock.ms) == clock.ms + 60_000
+    assert pauses.until_ms("wx", REFUND, clock.ms - 86_400_000) == 0
     rest = Rest(until_ms=clock.ms + 1_000, times=0)
     assert (rest.lasts(clock.ms), rest.lasts(clock.ms + 1_000), rest.lasts(clock.ms - 86_400_000)) == (
         True,

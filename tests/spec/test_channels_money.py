@@ -152,7 +152,7 @@ async def test_a_refund_that_waits_for_a_balance_keeps_nobody_from_the_page_that
     await town.payer_pays(other)
     town.sandbox.faults.replace({"on": {"not_enough": True}})
     await town.refunds(other.payment, "r1", 100)
-    while town.engine.pauses.until_ms("wx", REFUND) - town.now_ms < 1_900_000:
+    while town.engine.pauses.until_ms("wx", REFUND, town.now_ms) - town.now_ms < 1_900_000:
         await town.passes(300)  # the account is left alone for longer and longer
     shown = await starts_with(town, "B-9", "alipay-page")
     await town.payer_pays(await town.starts(shown.payment, "wechat", "native"))

@@ -33,9 +33,11 @@ class Pauses:
     def __bool__(self) -> bool:
         return bool(self._pauses)
 
-    def until_ms(self, account: str, use: str) -> int:
-        """Until when a use of an account waits; 0 if it does not."""
-        return max((self._pauses.get((account, use, fault), (0, 0))[0] for fault in LENGTHS_MS), default=0)
+    def until_ms(self, account: str, use: str, now_ms: int) -> int:
+        """Until when a use of an account waits; 0 if it does not. No pause lies further ahead than it is long: else the
+        clock was set back."""
+        known = (self._pauses.get((account, use, fault), (0, 0)) for fault in LENGTHS_MS)
+        return max((until_ms for until_ms, length_ms in known if until_ms - now_ms <= length_ms), default=0)
 
     def pause(self, account: str, use: str, fault: Fault, now_ms: int) -> None:
         """Twice as long as the last time."""

@@ -129,7 +129,7 @@ def _checked(engine: Engine, new: NewAttempt, now_ms: int) -> Start:
     channel = engine.channel(new.channel)
     channel.check_start(new.method, new.payer, new.options)
     account = _account(engine, new)
-    paused_ms = engine.pauses.until_ms(account.id, use_of(Call.PREPAY, new.method))
+    paused_ms = engine.pauses.until_ms(account.id, use_of(Call.PREPAY, new.method), now_ms)
     if paused_ms > now_ms:
         raise errors.AccountPaused(account=account.id, until_ms=paused_ms)
     capabilities = channel.capabilities

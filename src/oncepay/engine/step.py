@@ -134,13 +134,13 @@ def channel_of(payment: Payment, step: Step) -> str:
 # -- an account that the channel turns away ----------------------------------------------------------------------
 
 
-def paused_until_ms(engine: Engine, payment: Payment, step: Step) -> int:
+def paused_until_ms(engine: Engine, payment: Payment, step: Step, now_ms: int) -> int:
     """Until when a step waits for its account; 0 if it does not."""
     attempt = payment.attempt(step.number)
     if attempt is None:
         refund = payment.refund(step.refund_no)
         attempt = payment.attempt(refund.of) if refund else None
-    return engine.pauses.until_ms(attempt.account, use_of(step.kind, attempt.method)) if attempt else 0
+    return engine.pauses.until_ms(attempt.account, use_of(step.kind, attempt.method), now_ms) if attempt else 0
 
 
 def next_step(engine: Engine, payment: Payment, now_ms: int) -> Step | None:
@@ -149,7 +149,7 @@ def next_step(engine: Engine, payment: Payment, now_ms: int) -> Step | None:
     if not engine.pauses:
         return plan(payment, engine.policy, now_ms)
     planned = (
-        (max(step.at_ms, paused_until_ms(engine, payment, step)), step)
+        (max(step.at_ms, paused_until_ms(engine, payment, step, now_ms)), step)
         for step in steps(payment, engine.policy, now_ms)
     )
     at_ms, step = min(planned, key=lambda pair: pair[0], default=(0, None))

@@ -146,7 +146,7 @@ def step_ahead(engine: Engine, payment: Payment, step: Step, now_ms: int) -> dic
         "in_s": round((step.at_ms - now_ms) / 1000, 1),
         "attempt": f"att_{step.number}" if step.number else None,
         "why": step.why,
-        "paused_until_ms": paused_until_ms(engine, payment, step) or None,
+        "paused_until_ms": paused_until_ms(engine, payment, step, now_ms) or None,
     }
 
 

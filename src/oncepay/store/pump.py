@@ -211,7 +211,8 @@ class Pump:
             raise
         finally:
             # No await since the queue was seen empty: nobody can have queued in between.
-            self._task, self._writing_since = None, None
+            self._task = None
+            self._writing_since = None
             self._calm.set()
 
     async def _pace(self) -> None:
