@@ -242,6 +242,16 @@ async def test_a_channel_that_does_not_answer_holds_up_no_other(town: Town, monk
     for _ in range(3):
         await workers.run_due_once(town.engine, limit=40, places=places, patience_s=0.1)
     assert (await town.now(healthy.payment)).status is PaymentStatus.PAID
+    monkeypatch.setattr(workers, "CLAIM_MAX", 40)
+    town.sandbox.advance(31)  # what found no place was lent for half a minute
+    waited: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(town.engine.clock, "sleep", wait)
+    assert await workers.run_due_once(town.engine, limit=10, places=places, patience_s=0.1) == 10
+    assert waited == [workers.PATIENCE_S], "no place for any of them: not to be claimed all the time"
     answered.set()
     await town.passes(1)
     assert {(await town.now(shown.payment)).status for shown in silent} == {PaymentStatus.OPEN}

@@ -99,7 +99,7 @@ def read_books(path: Path) -> Iterator[BookRow]:
         read = [msgspec.convert(row, BookRow, strict=False) for row in rows]
     except RecursionError:
         raise click.BadParameter(f"{path}: it is nested too deeply", param_hint="--books") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise click.BadParameter(f"{path}: {error}", param_hint="--books") from None
     doubled = {row.number for row in read}
     if len(doubled) != len(read):

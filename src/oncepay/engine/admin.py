@@ -11,7 +11,16 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from oncepay.domain.errors import AppAbsent, CommitUnknown, Conflict, EndpointAbsent, Invalid, KeyReused, Unavailable
+from oncepay.domain.errors import (
+    AppAbsent,
+    CommitUnknown,
+    Conflict,
+    EndpointAbsent,
+    Invalid,
+    KeyReused,
+    OncepayError,
+    Unavailable,
+)
 from oncepay.domain.ids import check_number
 from oncepay.domain.payment import Late, Unclosable
 from oncepay.engine.core import GUARD_TRIES, Engine
@@ -166,7 +175,7 @@ async def _change(
 async def _noticed(engine: Engine) -> None:
     """What was just written is known here at once. It stands where it cannot be read now, too: who was told that it had
     failed would do it twice. The look at the directory finds it a little later, as in every other process."""
-    with suppress(Unavailable):
+    with suppress(OncepayError):
         await engine.directory.refresh(force=True)
 
 

@@ -15,7 +15,7 @@ from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import Policy
 from oncepay.domain.change import Change, DeliveryDue, Drafted, Hear, Input, Raw
 from oncepay.domain.decide import decide
-from oncepay.domain.errors import Busy, MethodUnknown, PaymentAbsent
+from oncepay.domain.errors import Busy, MethodUnknown, Overloaded, PaymentAbsent
 from oncepay.domain.payment import Payment
 from oncepay.engine.ceiling import Ceiling
 from oncepay.engine.directory import Directory
@@ -159,6 +159,8 @@ class Engine:
         )
         try:
             won = await self.ledger.commit(dressed)
+        except Overloaded:
+            raise
         except Exception:  # the row may be another's now, or gone with a server that was lost: look before the next
             self._recent.pop(change.payment.id, None)
             raise

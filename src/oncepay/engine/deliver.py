@@ -9,6 +9,7 @@ what waited goes back to the store, and after the rest one delivery is tried bef
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import Final
 
@@ -19,6 +20,7 @@ from oncepay.engine.core import GUARD_TRIES, Engine, log
 from oncepay.engine.metrics import DELIVERIES, labelled
 from oncepay.ports import DeliveryMark, DeliveryRow, Endpoint, EventRow, Message, Outcome, Publisher
 
+DISABLED: Final = "the endpoint is disabled"
 WAITING_MAX: Final = 2_000  # per endpoint, in memory; what is more stays in the store and is claimed later
 CLAIM_EACH: Final = 20
 REST_MS: Final = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000)  # by how often the road was found closed
@@ -124,7 +126,7 @@ class Deliverer:
     async def _deliver(self, row: DeliveryRow) -> None:
         endpoint = await self._known(row.endpoint_id)
         if endpoint is None or endpoint.disabled or row.event is None:
-            await self._park(row, "the endpoint is gone" if endpoint is None else "the endpoint is disabled")
+            await self._park(row, "the endpoint is gone" if endpoint is None else DISABLED)
             return
         message = Message(
             id=event_id(row.event),
@@ -180,7 +182,9 @@ class Deliverer:
             await self._mark(row, "due", next_ms, outcome.why)
 
     async def _park(self, row: DeliveryRow, why: str) -> None:
-        log.warning("delivery.parked payment=%s version=%d why=%s", row.payment_id, row.version, why)
+        # That it was disabled was said once; what it misses from then on is no news.
+        level = logging.INFO if why == DISABLED else logging.WARNING
+        log.log(level, "delivery.parked payment=%s version=%d why=%s", row.payment_id, row.version, why)
         await self._mark(row, "parked", None, why)
 
     async def _mark(self, row: DeliveryRow, status: str, due_ms: int | None, last: str) -> None:

@@ -82,6 +82,8 @@ async def run_due_once(
     tasks = [task for task in begun if task is not None]
     if tasks:
         await asyncio.wait(tasks, timeout=patience_s)
+    else:  # of a channel that does not answer: there may be others behind them, but not at once
+        await engine.clock.sleep(PATIENCE_S)
     return len(claimed)
 
 
@@ -161,14 +163,12 @@ async def _bring_on_for_ever(engine: Engine) -> None:
 async def upkeep(engine: Engine) -> int:
     """Forget the raw bytes of long ago (the facts stay); send back what was held for too long, also when the bytes
     cannot be forgotten: a channel takes refunds only for so long."""
-    month, kept = month_of(engine.clock.now_ms() - engine.settings.raw_days * 86_400_000), None
+    month = month_of(engine.clock.now_ms() - engine.settings.raw_days * 86_400_000)
     try:
         await engine.ledger.forget_raw(month)
-    except OncepayError as error:
-        kept = error
+    except OncepayError as error:  # next time: it is not what anybody waits for
+        log.warning("raw.kept before=%d why=%s", month, error.detail)
     await give_back_held(engine)
-    if kept is not None:
-        raise kept
     return 0
 
 
