@@ -34,8 +34,8 @@ class Pauses:
         return bool(self._pauses)
 
     def until_ms(self, account: str, use: str, now_ms: int) -> int:
-        """Until when a use of an account waits; 0 if it does not. What lies further ahead than the longest pause was left
-        by a clock that was set back."""
+        """Until when a use of an account waits; 0 if it does not. What lies further ahead than the longest pause was
+        left by a clock that was set back."""
         known = ((self._pauses.get((account, use, fault), (0, 0))[0], most) for fault, (_, most) in LENGTHS_MS.items())
         return max((until_ms for until_ms, most in known if until_ms - now_ms <= most), default=0)
 
