@@ -59,13 +59,14 @@ class Centre:
         self.deliverer = deliverer
         self.app = app
         self._publisher = publisher
+        self._places = workers.Places()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, *, work: bool = True) -> None:
         """Start the loops: with ``work``, also those that bring payments and deliveries on."""
         if work:
             self.engine.hand_over = self.deliverer.hand_over
-            self._tasks = workers.start(self.engine, self.deliverer)
+            self._tasks = workers.start(self.engine, self.deliverer, self._places)
         else:
             self._tasks = workers.start_watching(self.engine)
 
@@ -74,6 +75,7 @@ class Centre:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._places.finish(seconds)
         await self.deliverer.finish(seconds)
         for task in list(self.engine.background):
             task.cancel()

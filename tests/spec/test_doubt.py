@@ -257,6 +257,31 @@ async def test_a_channel_that_does_not_answer_holds_up_no_other(town: Town, monk
     assert {(await town.now(shown.payment)).status for shown in silent} == {PaymentStatus.OPEN}
 
 
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_a_call_that_is_under_way_at_a_stop_is_heard(
+    town: Town, monkeypatch: pytest.MonkeyPatch, *, in_time: bool
+) -> None:
+    town.faults(notify_none=1.0)
+    shown = await town.pay("D-13")
+    await town.payer_pays(shown)
+    town.sandbox.advance(15)
+    send, answered, places = town.engine.transport.send, asyncio.Event(), workers.Places()
+
+    async def sent(request: Request, deadline_s: float) -> Answer:
+        await answered.wait()
+        return await send(request, deadline_s)
+
+    monkeypatch.setattr(town.engine.transport, "send", sent)
+    assert await workers.run_due_once(town.engine, places=places, patience_s=0.01) == 1
+    stopping = asyncio.create_task(places.finish(5.0 if in_time else 0.01))
+    await asyncio.sleep(0)
+    if in_time:
+        answered.set()
+    await stopping
+    status = (await town.now(shown.payment)).status
+    assert status is (PaymentStatus.PAID if in_time else PaymentStatus.OPEN)
+
+
 async def test_a_new_platform_certificate_is_fetched_and_the_next_delivery_believed(town: Town) -> None:
     shown = await town.pay("D-10")
     town.faults({"fault": "cert_rotate", "call": "query"})

@@ -37,6 +37,7 @@ class Places:
         self._rooms: dict[str, asyncio.Semaphore] = {}
         self._inside: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def take(self, engine: Engine, due: Due, kept: list[UnappliedRow]) -> asyncio.Task[None] | None:
         """Begin with one; None when too many of its channel wait already."""
@@ -52,17 +53,22 @@ class Places:
     async def _one(self, engine: Engine, channel: str, due: Due, kept: list[UnappliedRow]) -> None:
         try:
             async with self._rooms.setdefault(channel, asyncio.Semaphore(AT_ONCE)):
-                if due.lease_until_ms > engine.clock.now_ms():  # else another process may have it
+                # Past its lease another process may have it.
+                if due.lease_until_ms > engine.clock.now_ms() and not self._closing:
                     await _bring_on(engine, due, kept)
         except Exception:
             log.exception("worker.failed payment=%s", due.payment.id)
         finally:
             self._inside[channel] -= 1
 
-    def leave(self) -> None:
-        """Let go of all: what they had begun is due again."""
-        for task in self._tasks:
-            task.cancel()
+    async def finish(self, seconds: float) -> None:
+        """Give the calls under way a moment, for an answer that is not heard is a doubt; what is left is due again."""
+        self._closing = True
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
 
 async def run_due_once(
@@ -151,15 +157,6 @@ async def loop(engine: Engine, name: str, run_once: Callable[[], Awaitable[int]]
             await bell.wait(engine.clock.sleep(poll_s))
 
 
-async def _bring_on_for_ever(engine: Engine) -> None:
-    places = Places()
-    try:
-        once = partial(run_due_once, engine, places=places, patience_s=PATIENCE_S)
-        await loop(engine, PAYMENTS, once, POLL_S)
-    finally:
-        places.leave()
-
-
 async def upkeep(engine: Engine) -> int:
     """Forget the raw bytes of long ago (the facts stay); send back what was held for too long, also when the bytes
     cannot be forgotten: a channel takes refunds only for so long."""
@@ -178,15 +175,15 @@ async def look_at_directory(engine: Engine) -> int:
     return 0
 
 
-def start(engine: Engine, deliverer: Deliverer) -> list[asyncio.Task[None]]:
-    """All loops of a process that works; cancel the tasks to stop."""
+def start(engine: Engine, deliverer: Deliverer, places: Places) -> list[asyncio.Task[None]]:
+    """All loops of a process that works; to stop, cancel the tasks, then ``finish`` the places and the deliverer."""
     loops = (
+        (PAYMENTS, partial(run_due_once, engine, places=places, patience_s=PATIENCE_S), POLL_S),
         (DELIVERIES, deliverer.claim, POLL_S),
         ("upkeep", lambda: upkeep(engine), UPKEEP_S),
     )
-    payments = asyncio.create_task(_bring_on_for_ever(engine), name=PAYMENTS)
     tasks = [asyncio.create_task(loop(engine, name, once, poll_s), name=name) for name, once, poll_s in loops]
-    return [payments, *tasks, *start_watching(engine)]
+    return [*tasks, *start_watching(engine)]
 
 
 def start_watching(engine: Engine) -> list[asyncio.Task[None]]:

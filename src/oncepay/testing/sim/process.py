@@ -196,7 +196,7 @@ class Process:
                 await asyncio.sleep(1.0)
         engine = centre.engine
         engine.hand_over = centre.deliverer.hand_over
-        workers.start(engine, centre.deliverer)
+        workers.start(engine, centre.deliverer, workers.Places())
         self.engine, self.app, self.up = engine, centre.app, True
         self.world.note(self.life.name, "is up")
 
