@@ -64,9 +64,11 @@ async def test_another_account_of_ours_does_not_vouch_for_a_payment(town: Town) 
     assert await town.cases() == [], "a stranger's message is refused, and calls nobody"
 
 
-def raise_on_hear(monkeypatch: pytest.MonkeyPatch, on: list[bool]) -> None:
+def raise_on_hear(monkeypatch: pytest.MonkeyPatch, on: list[bool], road: Road | None = None) -> None:
+    """A fault of ours, while ``on`` holds something. ``road``: only for what comes by it."""
+
     def broken(payment: Any, asked: Any, *rest: Any) -> Any:
-        if isinstance(asked, Hear) and on:
+        if isinstance(asked, Hear) and on and (road is None or road in {said.road for said in asked.evidence}):
             raise ZeroDivisionError("a fault of ours")
         return decide(payment, asked, *rest)
 
@@ -97,13 +99,8 @@ async def test_a_message_that_makes_the_core_raise_is_kept_and_poisons_nothing(
 async def test_a_message_that_can_never_be_taken_in_stops_nothing_else(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(payment: Any, asked: Any, *rest: Any) -> Any:
-        if isinstance(asked, Hear) and asked.evidence and asked.evidence[0].road is Road.NOTIFICATION:
-            raise ZeroDivisionError("a fault of ours, for ever")
-        return decide(payment, asked, *rest)
-
     shown = await town.pay("D-1c", minutes=600)
-    monkeypatch.setattr(core, "decide", broken)
+    raise_on_hear(monkeypatch, [True], Road.NOTIFICATION)
     await town.payer_pays(shown)
     await town.passes(2 * HOUR_S)
     assert town.shop.told("D-1c") == ["paid"], "the channel was asked"
@@ -115,16 +112,10 @@ async def test_what_is_kept_is_taken_in_though_other_news_put_its_payment_off(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was acknowledged: the channel will not say it again."""
-
-    def broken(payment: Any, asked: Any, *rest: Any) -> Any:
-        if isinstance(asked, Hear) and asked.evidence and asked.evidence[0].road is Road.NOTIFICATION:
-            raise ZeroDivisionError("a fault of ours")
-        return decide(payment, asked, *rest)
-
     shown = await town.pay("D-1e", channel="alipay", method="page")
     await town.payer_pays(shown)
     with monkeypatch.context() as patched:
-        patched.setattr(core, "decide", broken)
+        raise_on_hear(patched, [True], Road.NOTIFICATION)
         town.sandbox.refund(f"{shown.payment.id}00", 1_000, "alipay")  # at the console
         await town.passes(30)
         assert len(await town.engine.ledger.unapplied([shown.payment.id])) == 1
