@@ -24,6 +24,7 @@ from tests.services import wait_for_quorum_queue
 
 SECRET: Final = signing.new_secret(bytes(range(32)))
 OTHER_SECRET: Final = signing.new_secret(bytes(range(1, 33)))
+QUORUM: Final = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}  # as both ends declare it
 KINDS: Final = ("redis", "rabbitmq", "kafka")
 
 
@@ -99,7 +100,7 @@ class RabbitBroker(Broker):
 
     async def publish(self, *messages: Message, key: str = "") -> None:
         if not await self.is_there():
-            await self.declare(self.name, {"x-queue-type": "quorum"})
+            await self.declare(self.name, QUORUM)
         async with await aio_pika.connect(self._server.url) as link:
             channel = await link.channel(on_return_raises=True)
             for one in messages:
@@ -110,8 +111,13 @@ class RabbitBroker(Broker):
                 await _confirmed(channel, body, self.name)
 
     async def left(self) -> int:
-        """Once nobody reads, what was handed out and not acknowledged is back."""
+        """Once nobody reads, what was handed out and not acknowledged is back; a little later, in a quorum queue."""
         return await self.count(self.name)
+
+    async def hand_out_and_lose(self) -> None:
+        """As to a consumer that dies with it."""
+        async with await aio_pika.connect(self._server.url) as link:
+            await (await (await link.channel()).get_queue(self.name)).get(timeout=30)
 
     async def count(self, name: str) -> int:
         async with await aio_pika.connect(self._server.url) as link:

@@ -12,8 +12,8 @@ from oncepay.ports import Message
 from oncepay.publishers.roads import Roads
 from tests.client.guards.apps import open_app
 from tests.client.guards.books import Where
-from tests.client.guards.payments import Story
-from tests.client.queues.brokers import OTHER_SECRET, Broker
+from tests.client.guards.payments import Story, event_of
+from tests.client.queues.brokers import OTHER_SECRET, QUORUM, Broker, RabbitBroker
 from tests.client.queues.shops import asides, deeds_of_all, reading, until, until_deeds
 from tests.wire.broker_kit import LOOPBACK, OLD_SECRET, SECRET, endpoint, roads
 
@@ -49,3 +49,23 @@ async def test_what_the_centre_publishes_is_taken_in(
         assert await asides(app) == []
         assert len(await deeds_of_all(app)) == 2 * len(ORDERS)
         assert await broker.left() == 0
+
+
+@pytest.mark.parametrize("maker", ["centre", "consumer"])
+async def test_no_message_is_dropped_for_having_been_handed_out_often(
+    rabbit: RabbitBroker, where: Where, maker: str
+) -> None:
+    """RabbitMQ 4 throws away what came back twenty times, unless the queue says otherwise; a limit of -1, which it takes
+    for none, is to RabbitMQ 3 a limit of nothing. So it is one that no message lives to see."""
+    story = Story("A-1")
+    async with open_app("sqlite3", where) as app:
+        if maker == "consumer":
+            async with reading(app, rabbit):
+                await until(rabbit.is_there)
+        async with roads() as way:
+            await deliver(way, rabbit, told(event_of(story.pay()), app.clock.ms))
+        await rabbit.declare(rabbit.name, QUORUM)  # refused if it is another
+        for _ in range(25):
+            await rabbit.hand_out_and_lose()
+        async with reading(app, rabbit):
+            await until_deeds(app, {("A-1", "paid"): 1})

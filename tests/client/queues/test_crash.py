@@ -42,13 +42,13 @@ async def test_a_consumer_killed_between_the_write_and_the_answer(broker: Broker
         assert len(dead) < 40
         async with reading(app, broker):
             await until_deeds(app, paid(*range(40)))
-            await until(lambda: _nothing_left(broker))
+            await until(lambda: _left(broker, 0))
         assert await asides(app) == []
         assert await broker.left() == 0
 
 
-async def _nothing_left(broker: Broker) -> bool:
-    return await broker.left() == 0
+async def _left(broker: Broker, count: int) -> bool:
+    return await broker.left() == count
 
 
 async def test_a_broker_killed_in_the_middle_loses_nothing(broker: Broker, fitting_way: str, where: Where) -> None:
@@ -93,7 +93,7 @@ async def test_a_database_that_is_away_is_waited_for_and_nothing_is_acknowledged
         await broker.publish(*(message_of(event_of(Story(f"A-{n}").pay())) for n in range(3)))
         async with reading(app, broker):
             await until(lambda: _are(refused, 6))
-        assert await broker.left() == 3
+        await until(lambda: _left(broker, 3))
 
         async with reading(app, broker):
             await until(lambda: _are(refused, 12))
@@ -117,7 +117,8 @@ async def test_an_interrupt_in_a_handler_ends_the_consumer_and_undoes_what_it_di
         with pytest.raises(Interrupted):
             async with reading(app, broker, run=_interruptible):
                 await until(lambda: _heard(app))
-        assert (await deeds_of_all(app), await broker.left()) == ({}, 1)
+        await until(lambda: _left(broker, 1))
+        assert await deeds_of_all(app) == {}
 
 
 class Interrupted(Exception):
@@ -158,5 +159,5 @@ async def test_a_connection_lost_before_the_answer_is_made_up_for_at_once(stream
         stream.claim_s = 3600.0
         async with reading(app, stream):
             await until_deeds(app, paid(1))
-            await until(lambda: _nothing_left(stream))
+            await until(lambda: _left(stream, 0))
         assert await deeds_of_all(app) == paid(1)
