@@ -99,3 +99,57 @@ def test_where_absent_is_never_sure_the_number_is_called_again() -> None:
         assert story.refund_call() == number
         story.refused(number)
     assert not story.attempt(number).settled
+
+
+def carried_out_late(policy: Policy = SURE) -> tuple[Story, str]:
+    """The channel said of a refund's first number that it does not know it, and its next is on its way and not answered
+    when the first turns out to have moved the money after all."""
+    story, first = refused_when_repeated(policy)
+    if policy is SURE:
+        story.wait(MARGIN_MS)
+        story.queried(Fact.ABSENT, first)
+        story.wait(WX.absent_apart_ms)
+        story.queried(Fact.ABSENT, first)
+    else:
+        story.queried(Fact.OVER, first, reason=Reason.CLOSED)
+    second = story.refund_call()
+    story.say(Fact.SILENT, second, call=Call.REFUND)
+    story.say(Fact.MOVED, first)
+    assert (story.a_refund("r").status, story.payment.kept) == (RefundStatus.DONE, 40)
+    return story, second
+
+
+@pytest.mark.parametrize("fault", [Fault.NONE, Fault.BALANCE])
+@pytest.mark.parametrize("policy", [SURE, {"wx": WX}])
+def test_a_refund_that_is_done_is_not_called_for_again(policy: Policy, fault: Fault) -> None:
+    """Its next number is asked about: the first call may still arrive. To make another would send the money twice."""
+    story, second = carried_out_late(policy)
+    if fault:
+        story.say(Fact.OVER, second, call=Call.REFUND, fault=fault)
+    story.queried(Fact.ABSENT, second)
+    for _ in range(12):
+        if story.attempt(second).settled:
+            break
+        assert story.next().kind is not StepKind.REFUND, story.next()
+        if story.begin().kind is StepKind.QUERY_REFUND:
+            story.say(Fact.ABSENT, second, call=Call.QUERY_REFUND)
+
+
+def test_the_number_of_a_refund_that_is_done_does_not_hold_up_the_others_for_ever() -> None:
+    story, second = carried_out_late()
+    story.refund("other", 40)
+    for _ in range(12):
+        if story.attempt(second).settled:
+            break
+        assert story.begin().kind is StepKind.QUERY_REFUND, "one at a time"
+        story.say(Fact.ABSENT, second, call=Call.QUERY_REFUND)
+    story.say(Fact.MOVED, story.refund_call())
+    assert (story.a_refund("other").status, story.payment.kept) == (RefundStatus.DONE, 0)
+
+
+def test_what_goes_out_twice_all_the_same_is_recorded_and_a_case() -> None:
+    story, second = carried_out_late()
+    story.queried(Fact.MOVED, second)
+    assert story.payment.kept == -20
+    assert story.cases[-1] == "refunded_too_much"
+    assert story.told[-1] == "refund.outside"

@@ -73,6 +73,8 @@ def money_out(desk: Desk, number: str) -> None:
         return
     if refund.status is not RefundStatus.DONE:
         desk.set_refund(refund, status=RefundStatus.DONE, minor=attempt.minor, settled_ms=desk.now_ms, why="")
+        for other in in_doubt(desk.payment, refund_no=refund.refund_no):
+            desk.set_attempt(other, refused_ms=other.refused_ms or desk.now_ms)  # asked about, and called no more
         return
     outside = msgspec.structs.replace(
         refund,
