@@ -10,7 +10,7 @@ from oncepay.domain.attempt import Call, Fact, Reason, Status
 from oncepay.domain.capabilities import MIN, Policy
 from oncepay.domain.change import Fault, StepKind
 from oncepay.domain.payment import RefundStatus
-from tests.unit.domain_kit import WX, Story
+from tests.unit.domain_kit import WX, Story, with_failed_refund
 
 MARGIN_MS = 30 * MIN
 SURE: Policy = {"wx": msgspec.structs.replace(WX, refund_absent_margin_ms=MARGIN_MS)}
@@ -153,3 +153,39 @@ def test_what_goes_out_twice_all_the_same_is_recorded_and_a_case() -> None:
     assert story.payment.kept == -20
     assert story.cases[-1] == "refunded_too_much"
     assert story.told[-1] == "refund.outside"
+
+
+def promised_again() -> tuple[Story, str]:
+    """A refund of 60 has failed, and another of 60 is asked for in its stead."""
+    story = with_failed_refund()
+    number = next(a.no for a in story.payment.attempts if not a.incoming)
+    story.refund("r2", 60)
+    assert story.payment.kept == 40
+    return story, number
+
+
+def test_money_of_a_failed_refund_that_goes_out_after_all_leaves_room_for_no_other() -> None:
+    """Paid was 100: what waits in its stead would be the 120th."""
+    story, number = promised_again()
+    story.say(Fact.MOVED, number)
+    assert [r.status for r in story.payment.refunds] == [RefundStatus.DONE, RefundStatus.FAILED]
+    assert story.payment.kept == 40
+    assert story.told[-2:] == ["refund.done", "refund.failed"]
+    assert story.kinds() == []
+
+
+def test_where_the_other_is_on_its_way_already_a_person_must_look() -> None:
+    story, number = promised_again()
+    story.refund_call()
+    story.say(Fact.MOVED, number)
+    assert story.payment.kept == -20
+    assert story.cases[-1] == "refunded_too_much"
+
+
+def test_where_there_is_room_for_both_both_go_out() -> None:
+    story = with_failed_refund()
+    number = next(a.no for a in story.payment.attempts if not a.incoming)
+    story.refund("r2", 40)
+    story.say(Fact.MOVED, number)
+    assert [r.status for r in story.payment.refunds] == [RefundStatus.DONE, RefundStatus.OPEN]
+    assert (story.payment.kept, story.kinds()) == (0, ["refund"])

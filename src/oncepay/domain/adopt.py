@@ -179,7 +179,7 @@ def make_room(desk: Desk, reversed_: Attempt) -> None:
     if over > 0:
         desk.raise_case(
             "refunded_too_much",
-            f"More went back of {reversed_.no} than was paid, or is about to: money went out without us.",
+            f"More went back of {reversed_.no} than was paid, or is about to: money went out without us, or late.",
             number=reversed_.no,
             minor=over,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from oncepay.domain.adopt import adopt_in, adopt_out, raise_wrong, returned, say_returned
+from oncepay.domain.adopt import adopt_in, adopt_out, make_room, raise_wrong, returned, say_returned
 from oncepay.domain.attempt import (
     Attempt,
     Call,
@@ -22,7 +22,7 @@ from oncepay.domain.attempt import (
 )
 from oncepay.domain.change import Credential, Evidence, Fault, Hear
 from oncepay.domain.desk import Desk, end_ms
-from oncepay.domain.payment import PaymentStatus
+from oncepay.domain.payment import PaymentStatus, RefundStatus
 from oncepay.domain.settle import money_in, money_out, refund_over
 
 CREDENTIAL_INLINE_MAX: Final = 512  # bytes; a longer credential is stored apart from the aggregate
@@ -82,10 +82,18 @@ def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> str:
         return ""
     learned, _ = _learn(desk, attempt, evidence, _countable_out(desk, attempt, evidence))
     if learned.news and learned.status is Status.SUCCEEDED:
-        money_out(desk, attempt.no)
+        _carried_out(desk, attempt)
     elif learned.news and learned.status is Status.OVER:
         refund_over(desk, attempt.no)
     return attempt.of
+
+
+def _carried_out(desk: Desk, attempt: Attempt) -> None:
+    """Money went out. If its refund had failed, its amount was free, and may have been promised again since."""
+    refund, reversed_ = desk.payment.refund(attempt.refund_no), desk.payment.attempt(attempt.of)
+    money_out(desk, attempt.no)
+    if refund is not None and refund.status is RefundStatus.FAILED and reversed_ is not None:
+        make_room(desk, reversed_)
 
 
 def _said_of_attempt(attempt: Attempt, evidence: Evidence) -> Fact:
