@@ -10,17 +10,18 @@ import msgspec
 import pytest
 
 from oncepay.domain import errors
-from oncepay.domain.attempt import Attempt, Call, Road
-from oncepay.domain.change import Begin, Change, Hear
+from oncepay.domain.attempt import Attempt, Call, Fact, Road
+from oncepay.domain.change import Begin, Change, Evidence, Hear
 from oncepay.domain.decide import decide
 from oncepay.domain.ids import payment_id
 from oncepay.domain.payment import PaymentStatus
 from oncepay.domain.plan import plan
-from oncepay.engine import admin, core, keys, workers
+from oncepay.engine import admin, core, intake, keys, workers
 from oncepay.engine.pay import NewAttempt, start
 from oncepay.ports import Answer, Answered, Draft, Page, Request
 from tests.spec.centre import Town
 from tests.spec.test_stories import paid
+from tests.spec.ways import starts_with
 
 HOUR_S = 3_600
 
@@ -180,6 +181,23 @@ async def test_a_known_payment_with_an_unknown_suffix_adopts_the_attempt(town: T
     assert payment.paid_by == lost
     await town.passes(HOUR_S)
     assert {row.number: row.state for row in town.sandbox.books()}[new.payment.id + "00"] == "CLOSED"
+
+
+@pytest.mark.parametrize("name", ["wechat-native", "alipay-page", "unionpay-front"])
+async def test_one_that_is_not_paid_yet_is_adopted_too_and_followed_to_its_end(town: Town, name: str) -> None:
+    """Nobody knows any more how it was to be paid; so nothing is sent for it but questions, and the close."""
+    new = await starts_with(town, "D-5", name, minutes=10)
+    lost = new.payment.id + "1Z"
+    waiting = Evidence(number=lost, fact=Fact.PENDING, road=Road.NOTIFICATION)
+    assert new.attempt is not None
+    heard = Hear(evidence=(waiting,), channel=new.attempt.channel, account=new.attempt.account)
+    await intake.take_in(town.engine, await town.now(new.payment), heard, b"signed")
+    assert (await town.now(new.payment)).attempt(lost) is not None
+    await town.passes(2 * HOUR_S)
+    payment = await town.now(new.payment)
+    assert payment.status is PaymentStatus.CLOSED
+    assert all(attempt.settled for attempt in payment.attempts)
+    assert await town.cases() == []
 
 
 async def test_what_died_after_the_intent_is_finished_by_the_loop(town: Town) -> None:

@@ -206,6 +206,8 @@ class Engine:
                 continue
             if attempt.settled or attempt.asked not in {Call.PREPAY, Call.REFUND, None}:
                 continue
+            if attempt.superseded_ms:  # its row was lost: how it was to be paid is not known, and it is only followed
+                continue
             refund = payment.refund(attempt.refund_no) if attempt.refund_no else None
             draft = Draft(
                 attempt=attempt,
