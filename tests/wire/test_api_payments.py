@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from oncepay.domain.change import Fault
+from oncepay.engine import admin
 from oncepay.engine.pauses import use_of
 from oncepay.sandbox.wechat.wire import Refusal
 from tests.wire.api import NATIVE, TEA, Api, open_api
@@ -69,6 +70,25 @@ async def test_the_same_again_is_the_same_payment_and_says_so(api: Api) -> None:
         assert (other.status, problem["code"], problem["outcome"]) == (409, "key_reused", "not_sent")
         assert (problem["field"], problem["pointer"]) == (f"amount.{field}", f"#/amount/{field}")
         assert problem["order_no"] == "P-3"
+
+
+async def test_the_same_again_is_the_same_payment_also_when_it_could_not_be_made_now(api: Api) -> None:
+    """An app that was away: since then it was paid, its time to pay has passed, its account was retired."""
+    asked = tea("P-3b", attempt=NATIVE, deadline_ms=api.town.now_ms + 600_000)
+    first = await api.shop.post("/v1/payments", asked)
+    api.town.sandbox.pay(first.json["id"].removeprefix("pay_") + "00")
+    await api.town.passes(3_600)
+    await admin.retire_account(api.town.engine, "wx")
+    try:
+        again = await api.shop.post("/v1/payments", asked)
+        other = await api.shop.post("/v1/payments", {**asked, "amount": {"minor": 8801, "currency": "CNY"}})
+        new = await api.shop.post("/v1/payments", {**asked, "order_no": "P-3c"})
+    finally:
+        await admin.reopen_account(api.town.engine, "wx")
+    assert (again.status, again.headers["oncepay-replayed"]) == (200, "true")
+    assert (again.json["id"], again.json["status"]) == (first.json["id"], "paid")
+    assert (other.status, other.json["code"]) == (409, "key_reused")
+    assert new.status == 422, "what is not there yet is refused as before"
 
 
 async def test_the_same_order_number_of_another_app_is_another_payment(api: Api) -> None:
