@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from oncepay.channels.wechat.codes import VERDICTS
@@ -98,6 +99,31 @@ def test_a_signed_refusal(status: int, code: str, expected: list[str]) -> None:
         assert found.direction is (Direction.OUT if call in {Call.REFUND, Call.QUERY_REFUND} else Direction.IN)
         assert found.road is (Road.QUERY if call in {Call.QUERY, Call.QUERY_REFUND} else Road.REPLY)
         assert found.said_ms == (0 if status == 401 else NOW_MS)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "first", "insisted"),
+    [
+        (400, "INVALID_REQUEST", ASK, REFUSED),
+        (403, "TRADE_ERROR", ASK, REFUSED),
+        (400, "INVENTED_TOMORROW", ASK, REFUSED),
+        (400, "PARAM_ERROR", REFUSED, REFUSED),
+        (403, "NOT_ENOUGH", BALANCE, BALANCE),
+        (403, "NO_AUTH", ACCOUNT_, ACCOUNT_),
+        (403, "RULE_LIMIT", MOMENT, MOMENT),
+        (429, "INVALID_REQUEST", MOMENT, MOMENT),
+        (500, "SYSTEM_ERROR", ASK, ASK),
+        (500, "INVALID_REQUEST", ASK, ASK),
+        (202, "INVALID_REQUEST", ASK, ASK),
+    ],
+)
+def test_a_refund_that_is_refused_again_and_again(status: int, code: str, first: str, insisted: str) -> None:
+    """The sixth time it counts as refused; what then becomes of its number, its query decides."""
+    answer = answered(status, {"code": code, "message": "为什么"})
+    tries = [msgspec.structs.replace(refund(), calls=n) for n in (1, 5, 6, 50)]
+    assert [said(evidence(Call.REFUND, answer, attempt)) for attempt in tries] == [first, first, insisted, insisted]
+    prepaid = evidence(Call.PREPAY, answer, msgspec.structs.replace(order(), calls=6))
+    assert said(prepaid) == said(evidence(Call.PREPAY, answer)), "a prepay's number may be in use"
 
 
 def test_every_code_that_we_know_is_tried() -> None:

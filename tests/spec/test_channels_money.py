@@ -117,6 +117,20 @@ async def test_a_refund_that_can_no_longer_be_made_fails(town: Town) -> None:
     assert town.shop.told("O-5") == ["paid", "refund.opened", "refund.failed", "refund.outside"]
 
 
+async def test_a_refund_that_is_refused_with_a_word_for_everything_ends_too(town: Town) -> None:
+    """WeChat Pay says INVALID_REQUEST to a refund of which nothing is left, and also to a number that is in use."""
+    shown = await starts_with(town, "O-6", "wechat-native")
+    await town.payer_pays(shown)
+    town.sandbox.refund(shown.payment.id + "00", 8000, "wechat")
+    await town.refunds(shown.payment, "r1", 1000)
+    await town.refunds(shown.payment, "r2", 100)
+    await town.passes(7 * DAY_S)
+    payment = await town.now(shown.payment)
+    assert {r.refund_no: r.status for r in payment.refunds} == {"r1": RefundStatus.FAILED, "r2": RefundStatus.DONE}
+    assert town.refunds_in_books(payment) == [8000, 100]
+    assert "refund_stuck" in await town.cases()
+
+
 async def test_where_the_channel_does_not_say_how_much_a_person_is_called(town: Town) -> None:
     shown = await starts_with(town, "O-3", "wechat-native")
     await town.payer_pays(shown)

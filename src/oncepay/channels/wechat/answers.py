@@ -55,7 +55,7 @@ def read(answer: Answer, asked: Asked) -> Read:
         except ValueError as error:
             return _silent(asked, ASK, f"{status}, unreadable: {error}", genuine)
     problem = _problem(answer.body)
-    found = verdict(asked.call, status, problem.code) if status >= 400 else ASK
+    found = verdict(asked.call, status, problem.code, calls=asked.attempt.calls) if status >= 400 else ASK
     return _silent(asked, found, _words(status, problem), genuine)
 
 

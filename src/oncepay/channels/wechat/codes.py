@@ -3,6 +3,11 @@ where the table says ``REFUSED`` or ``ABSENT``. Everything else is found out by 
 
 Sources: the tables 错误码 of each call in the official documentation; older pages spell the same codes without
 underscores, so both spellings are one. A code that is not here is ``ASK``: a new word fails nothing.
+
+But a refund that is refused each time its number is called again would be called for ever, and hold up the others of
+its payment: ``INVALID_REQUEST`` says that nothing is left to refund, too. ``INSISTED`` calls are minutes, longer than
+the one that must lie between two refunds of an order. Then it is a refusal, and since it is of a repeated call, the
+number is over only when its query has said twice, half an hour later, that there is no such refund.
 """
 
 from __future__ import annotations
@@ -64,8 +69,11 @@ VERDICTS: Final = {one_spelling(code): dict(zip(_COLUMNS, row, strict=True)) for
 _DEFINITE_AT_500: Final = frozenset({one_spelling("OPENID_MISMATCH"), one_spelling("INVALID_TRANSACTIONID")})
 
 
-def verdict(call: Call, status: int, code: str) -> Verdict:
-    """What a signed refusal means. ``status``: of HTTP, 400 and above."""
+INSISTED: Final = 6  # calls of one refund's number; by the timetable more than two minutes
+
+
+def verdict(call: Call, status: int, code: str, *, calls: int = 1) -> Verdict:
+    """What a signed refusal means. ``status``: of HTTP, 400 and above; ``calls``: of the attempt's number so far."""
     spelled = one_spelling(code)
     if status == 429:
         return MOMENT
@@ -73,4 +81,6 @@ def verdict(call: Call, status: int, code: str) -> Verdict:
         return ASK
     row = VERDICTS.get(spelled)
     found = ASK if row is None else row.get(call, ASK)
+    if found is ASK and call is Call.REFUND and status < 500 and calls >= INSISTED:
+        return REFUSED
     return ASK if found is ABSENT and status != 404 else found
