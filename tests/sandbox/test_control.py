@@ -186,6 +186,7 @@ async def test_a_restart_keeps_keys_orders_time_and_what_is_still_to_be_told(
 ) -> None:
     receiver.status = 500
     async with Sandbox(home=tmp_path, keys=keys) as first:
+        first.switches.refund_gap_s = 0
         merchant = Merchant(first.config["wechat"], session, clock=first.clock.now)
         await merchant.prepay("RESTART1", notify_url=receiver.url)
         await merchant.prepay("RESTART2")

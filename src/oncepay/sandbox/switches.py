@@ -21,7 +21,8 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     autopay_s: float | None = None  # every order is paid by itself after so long
     autopay_rate: float = 1.0  # of that, the share that really pays
     balance_fen: int = 100_000_000  # opening balance of each merchant
-    refund_gap_s: float = 0.0  # demand this long between two refunds of one order (advised: 60; Alipay: 3)
+    # demand this long between two refunds of one order; None: WeChat Pay a minute, nobody else (Alipay advises 3 s)
+    refund_gap_s: float | None = None
 
     # of WeChat Pay: where sources disagree or are silent
     paid_code: Literal["ORDERPAID", "ORDER_PAID"] = "ORDERPAID"

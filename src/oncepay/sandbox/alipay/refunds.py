@@ -52,7 +52,7 @@ def _check(desk: Desk, trade: Trade, asked: shapes.Refund) -> None:
         raise failed("REFUND_AMT_NOT_EQUAL_TOTAL", "部分退款必须传入out_request_no")
     if asked.fen > trade.refundable:
         raise failed("REASON_TRADE_REFUND_FEE_ERR", "退款金额无效")
-    gap_s = desk.ground.switches.refund_gap_s
+    gap_s = desk.ground.switches.refund_gap_s or 0.0
     last = max((refund.created for refund in trade.refunds), default=None)
     if last is not None and desk.now < last + gap_s:
         raise Refusal("40005", "isv.method-call-limited", "同一笔交易的多次退款间隔过短")

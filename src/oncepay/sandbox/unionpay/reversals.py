@@ -116,7 +116,7 @@ def _check_refund(desk: Desk, order: Order, amount: int, number: str) -> None:
     if now > order.paid + AGE_MAX_S:
         raise Refusal("35")
     last = max((reversal.created for reversal in order.reversals), default=None)
-    if last is not None and now < last + desk.switches.refund_gap_s:
+    if last is not None and now < last + (desk.switches.refund_gap_s or 0.0):
         raise Refusal("37")
     strike = desk.faults.strike("not_enough", "refund", number, order.number)
     if strike or balance(desk, order.mer_id) < amount:

@@ -18,6 +18,7 @@ from oncepay.sandbox.wechat.wire import Refusal, encode
 
 REFUNDS_MAX: Final = 50  # of one order
 AGE_MAX_S: Final = 365 * 86400  # after the payment
+GAP_S: Final = 60.0  # between two of one order
 TO_PAYER: Final = "支付用户零钱"
 _REFUND: Final = msgspec.json.Decoder(shapes.Refund)
 _ABNORMAL: Final = msgspec.json.Decoder(shapes.Abnormal)
@@ -126,7 +127,8 @@ def _check(desk: Desk, order: Order, shape: shapes.Refund) -> None:
     if len(order.refunds) >= REFUNDS_MAX:
         raise Refusal(400, "INVALID_REQUEST", "退款次数超过限制，一笔订单最多支持50次部分退款")
     last = max((refund.created for refund in order.refunds), default=None)
-    if last is not None and now < last + switches.refund_gap_s:
+    gap_s = GAP_S if switches.refund_gap_s is None else switches.refund_gap_s
+    if last is not None and now < last + gap_s:
         raise Refusal(400, "INVALID_REQUEST", "频率限制，同一笔订单的多次退款需间隔1分钟", number=268447840)
     strike = desk.faults.strike("not_enough", "refund", shape.out_refund_no, order.number)
     if strike or balance(desk, order.mchid) < amount.refund:
