@@ -44,7 +44,8 @@ QUERIES: Final = tuple(dict.fromkeys(verb.query for verb in VERBS if verb.query 
 
 # -- the edge --------------------------------------------------------------------------------------------------------
 
-LIMITS: Final = edge.Limits(body_bytes=2_000, body_bytes_below=(("/notify/", 500),))
+# Requests sent ahead without end: what is said must be the same in one piece and in many.
+LIMITS: Final = edge.Limits(body_bytes=2_000, body_bytes_below=(("/notify/", 500),), ahead=100_000)
 CODES: Final = {100, 204, 400, 413, 431}
 REQUESTS: Final = (
     b"GET /v1/payments?limit=2 HTTP/1.1\r\nhost: x\r\n\r\n",

@@ -108,6 +108,22 @@ async def test_requests_sent_ahead_are_answered_in_order() -> None:
     assert len(echo.seen) == 5
 
 
+async def test_only_so_many_requests_wait_behind_the_one_at_work() -> None:
+    """Small ones in one piece: each that waits takes fifty times its size in memory, and the client need not read."""
+    limits = Limits(ahead=5)
+    async with serving(limits) as (server, echo), Client.to(server, GET.replace(b"/v1/payments", b"/wait")) as client:
+        await asyncio.wait_for(echo.arrived.wait(), 5)
+        client.writer.write((POST % 5 + b"hello") * 1_000)
+        await _until(lambda: bool(server._connections()[0].pipeline))
+        assert len(server._connections()[0].pipeline) == limits.ahead
+        echo.go.set()
+        answers = [await client.answer() for _ in range(1 + limits.ahead)]
+        assert [body for _, _, body in answers] == [b"ok", *[b"hello"] * limits.ahead]
+        assert ["connection" in headers for _, headers, _ in answers] == [False] * limits.ahead + [True]
+        assert await client.cut_off_after_s() < 1
+    assert len(echo.seen) == 1 + limits.ahead
+
+
 WHOLE = b"POST /whole%b HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n%b\r\nhello"
 
 

@@ -44,6 +44,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes: int = 262_144
     body_bytes_below: tuple[tuple[str, int], ...] = (("/notify/", 65_536),)  # by the beginning of the path
     connections: int = 10_000
+    ahead: int = 64  # requests that wait behind the one at work; what a client sent beyond them it has to send again
 
 
 class _Stop(Exception):
@@ -119,9 +120,8 @@ class EdgeProtocol(HttpToolsProtocol):
                 cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        rest: memoryview | bytes = memoryview(
-            data
-        )  # many small requests in one piece: none of them copies those behind it
+        # Many small requests in one piece: none of them copies those behind it.
+        rest: memoryview | bytes = memoryview(data)
         while rest and not self.refusal:
             rest = self._feed(rest)
 
@@ -160,7 +160,9 @@ class EdgeProtocol(HttpToolsProtocol):
     # -- the parser's news
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """The first byte of a request. Each that waits is held in memory, at fifty times the size of a small one."""
+        if len(self.pipeline) >= self.limits.ahead:
+            self._stop(_MALFORMED)  # never said: those before it are answered, then it is over
         super().on_message_begin()
         self.began = self.loop.time()
         self.deadline = self.began + self.limits.head_s
@@ -265,7 +267,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.held is None and cycle is not None and not cycle.response_complete:
             if cycle.more_body:  # behind a request that is being answered: nothing can be said in between
                 self.transport.abort()
-            else:  # rubbish behind whole requests: they are answered, then it is over
+            else:  # rubbish, or too many, behind whole requests: they are answered, then it is over
                 cycle.keep_alive = False
                 self.reading, self.deadline = "", NEVER
                 self.flow.pause_reading()
