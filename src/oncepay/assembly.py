@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 
 from oncepay.channels import registry
 from oncepay.config import Config, ConfigInvalid, read_master_key
+from oncepay.domain.texts import shown
 from oncepay.engine import workers
 from oncepay.engine.core import Engine, Settings
 from oncepay.engine.deliver import Deliverer
@@ -154,6 +155,15 @@ def _shared(config: Config, ledger: Ledger, dice: Dice) -> tuple[Wake | None, Li
         raise ConfigInvalid(f"ONCEPAY_REDIS_URL: {error}") from None
 
 
+class TextLines(logging.Formatter):
+    """One line a message, for people: nothing that an app or a channel wrote begins a line that looks like ours."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """As the base has it, of words only."""
+        record.message = shown(record.message)
+        return super().formatMessage(record)
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line, for machines."""
 
@@ -172,6 +182,6 @@ class JsonLines(logging.Formatter):
 def set_up_logging(config: Config) -> None:
     """Log lines to standard error: ids and words only, never bodies."""
     handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    text = TextLines("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonLines() if config.log_json else text)
     logging.basicConfig(level=config.log_level, handlers=[handler], force=True)

@@ -1,4 +1,5 @@
-"""Printing data: JSON for programs, tables for people."""
+"""Printing data: JSON for programs, tables for people. What apps and channels wrote is printed as words only: it must
+not forge a line of ours in an operator's terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from typing import Any, Final
 
 import click
 import msgspec
+
+from oncepay.domain.texts import shown
 
 PLAIN_WIDTH: Final = 10_000  # a pipe has no edge at which to cut
 
@@ -32,7 +35,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, emp
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("" if cell is None else shown(str(cell))) for cell in row))
     if sys.stdout.isatty():
         Console(highlight=False).print(table)
         return
@@ -47,7 +50,7 @@ def print_fields(fields: Sequence[tuple[str, object]]) -> None:
     """Names and values, one a line."""
     width = max(len(name) for name, _ in fields)
     for name, value in fields:
-        click.echo(f"{name.ljust(width)}  {'' if value is None else value}")
+        click.echo(f"{name.ljust(width)}  {'' if value is None else shown(str(value))}")
 
 
 def when(at_ms: int | None) -> str:

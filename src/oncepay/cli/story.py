@@ -8,6 +8,7 @@ import click
 
 from oncepay.cli.common import as_json, opened, run
 from oncepay.cli.output import money, print_json, print_table, span, when
+from oncepay.domain.texts import shown
 
 if TYPE_CHECKING:
     from oncepay.domain.payment import Payment
@@ -74,7 +75,7 @@ def explain(*, about: str, app_id: str, order_no: str, as_json: bool) -> None:
         return
     _print_payment(seen)
     for sentence in told["why"]:
-        click.echo(sentence)
+        click.echo(shown(sentence))
     click.echo()
     print_table(
         ("in", "at (UTC)", "what", "about", "why"),
@@ -118,7 +119,7 @@ def _print_payment(seen: dict[str, Any]) -> None:
         f"{seen['id']}  order {seen['order_no']}  {money(seen['minor'], seen['currency'])}  {state}, "
         f"{money(seen['kept_minor'], seen['currency'])} kept, version {seen['version']}"
     )
-    click.echo(f"{seen['subject']}; to be paid until {when(seen['deadline_ms'])} UTC")
+    click.echo(f"{shown(seen['subject'])}; to be paid until {when(seen['deadline_ms'])} UTC")
     click.echo()
 
 
