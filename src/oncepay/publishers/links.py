@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -18,6 +18,11 @@ from oncepay.outbound import Resolve
 from oncepay.ports import Outcome
 from oncepay.publishers.places import Place
 from oncepay.publishers.targets import GuardedResolver, Network, TargetRefused, address_of, check_addresses
+
+# What a broker may say: to open a connection, and then for each byte of ours. A confirm is shorter than its message, a
+# message that comes back is hardly longer.
+SAID_MAX: Final = 1_048_576
+SAID_TIMES: Final = 4
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +70,7 @@ class Road(msgspec.Struct, frozen=True, kw_only=True):
 
     async def _connect(self, host: str, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(loop=loop)
+        reader = Bounded(loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
         transport, _ = await loop.create_connection(
             lambda: protocol,
@@ -77,6 +82,30 @@ class Road(msgspec.Struct, frozen=True, kw_only=True):
         return reader, Gathering(transport, protocol, reader, loop)
 
 
+class Bounded(asyncio.StreamReader):
+    """Hears no more than what we wrote gives reason to say. The libraries keep a frame or an answer until it is whole,
+    whatever length it claims: a broker that an app names could fill the memory of all."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self.left = SAID_MAX
+        self._end: Callable[[], None] = lambda: None
+
+    def set_transport(self, transport: asyncio.BaseTransport) -> None:
+        """From here on there is a connection to end."""
+        super().set_transport(transport)
+        self._end = cast("asyncio.Transport", transport).abort
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # the protocol hands over bytes
+        """Keep it, or end the connection."""
+        self.left -= len(data)
+        if self.left < 0:
+            self.set_exception(OSError("the broker says more than it was asked"))
+            self._end()
+        else:
+            super().feed_data(data)
+
+
 class Gathering(asyncio.StreamWriter):
     """What is written in one turn of the loop goes out in one piece: a library that writes each message by itself costs
     one system call a batch, not one a message."""
@@ -85,10 +114,11 @@ class Gathering(asyncio.StreamWriter):
         self,
         transport: asyncio.WriteTransport,
         protocol: asyncio.BaseProtocol,
-        reader: asyncio.StreamReader,
+        reader: Bounded,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(transport, protocol, reader, loop)
+        self._heard = reader
         self._turn = loop.call_soon
         self._pieces: list[bytes | bytearray | memoryview] = []
 
@@ -121,7 +151,9 @@ class Gathering(asyncio.StreamWriter):
     def _let_go(self) -> None:
         pieces, self._pieces = self._pieces, []
         if pieces and not self.transport.is_closing():  # who waits for a confirm hears of the end elsewhere
-            super().write(b"".join(pieces))
+            data = b"".join(pieces)
+            self._heard.left += SAID_TIMES * len(data)
+            super().write(data)
 
 
 class Link(Protocol):
