@@ -28,6 +28,8 @@ from tests.channels.unionpay_kit import (
     plain,
     refund,
     signed,
+    told,
+    transaction,
 )
 
 PAYMENT, REFUND = notice(order()), notice(refund())
@@ -57,6 +59,24 @@ def why(found: Notice | Refused) -> str:
 
 def reserved(text: str | bytes) -> str:
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+# -- what is signed alike ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["05", "01", "00", "A6"])
+def test_the_answer_to_a_query_is_no_notification(code: str) -> None:
+    """Its respCode says that the query went well, also of what nobody has paid."""
+    for answer in (transaction(order(), code), transaction(order(), code, queryId=""), transaction(refund(), code)):
+        assert "the answer to a query" in why(noticed(answer))
+
+
+@pytest.mark.parametrize("credential", [{"tn": "8" + "0" * 20}, {"qrCode": "https://qr.95516.com/0"}, {}])
+def test_the_answer_to_an_order_is_no_notification(credential: dict[str, str]) -> None:
+    """It says that the order was taken, not that it was paid."""
+    answer = told(order(), **credential)
+    assert "queryId is missing" in why(noticed(answer))
+    assert "queryId is missing" in why(noticed(answer | {"txnAmt": "8888", "currencyCode": "156"}))
 
 
 # -- payments --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 Of a payment only success is announced; of a refund failure too. A message holds no time of its own, so an old one may
 come again: it says what it said before. It does not hold the payment of a refund either, which comes back in our echo.
+Answers are signed as notifications are, so one that somebody got hold of must not be read as one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from oncepay.channels.unionpay.facts import PAYMENTS, REFUNDS, echo, of_transact
 from oncepay.channels.unionpay.keys import Doubt, verify
 from oncepay.channels.unionpay.requests import VOID
 from oncepay.channels.unionpay.wire import number_at, read_form, read_time
-from oncepay.domain.attempt import Direction, Road
+from oncepay.domain.attempt import Direction, Fact, Road
 from oncepay.ports import Notice, Refused
 
 
@@ -40,6 +41,8 @@ def _told(fields: Mapping[str, str], opened: Opened) -> Notice:
         raise ValueError(f"neither a payment nor a refund: txnType {kind[:8]!r}")
     if not code or read_time(fields.get("txnTime", "")) is None:
         raise ValueError("respCode or txnTime is missing or malformed")
+    if "origRespCode" in fields:  # signed alike, but there respCode is the query's own, 00 for what nobody has paid too
+        raise ValueError("it is the answer to a query")
     number, sent = number_at(fields, "orderId"), echo(fields)
     paid = kind in PAYMENTS
     # Whether the time to pay is over is not known here, so a payment that failed is one that may still be tried again.
@@ -54,5 +57,7 @@ def _told(fields: Mapping[str, str], opened: Opened) -> Notice:
         wrong=differing(merId=(fields.get("merId", ""), opened.mer_id)),
         of="" if paid else sent.of,
     )
+    if paid and evidence.fact is Fact.MOVED and not evidence.trade_no:  # or it is the answer to an order: it was taken
+        raise ValueError("queryId is missing")
     numbers = (sent.of, number) if evidence.of else (number,)
     return Notice(numbers=numbers, evidence=(evidence,), echo=sent.order)
