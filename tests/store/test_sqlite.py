@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,6 +36,19 @@ async def ledger(path: Path) -> AsyncIterator[SqliteLedger]:
     opened = await open_sqlite(f"sqlite:///{path}?busy_timeout_ms=100&checkpoint_ms=3600000", token=lambda: TOKEN)
     yield opened
     await opened.close()
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o640), (0o007, 0o660), (0o077, 0o600), (0, 0o660)])
+async def test_a_new_file_and_its_logs_are_not_for_everybody(path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        ledger = await open_sqlite(f"sqlite:///{path}", token=lambda: TOKEN)
+        assert {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {
+            f"ledger.db{tail}": mode for tail in ("", "-wal", "-shm")
+        }
+        await ledger.close()
+    finally:
+        os.umask(before)
 
 
 class TestSettings:

@@ -9,6 +9,7 @@ a BEGIN while another process writes, and lists that may read far.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,8 @@ def check_library(version: str) -> None:
 def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] = PAUSE) -> apsw.Connection:
     """One connection, set and checked. ``pause``: seconds, between two tries. Raises ConfigUnsafe, Unavailable."""
     check_library(apsw.sqlite_lib_version())
+    if settings.path:
+        _make_file(settings.path)
     try:
         link = apsw.Connection(
             f"file:{quote(settings.path)}" if settings.path else ":memory:",
@@ -94,6 +97,13 @@ def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] 
     except apsw.Error as error:
         raise unavailable(error) from error
     return link
+
+
+def _make_file(path: str) -> None:
+    """A new file is for its owner and, where the umask has it so, its group: who pays for what stands in it. SQLite
+    lets everybody read it, and gives its logs the same permissions. Where it cannot be made SQLite says why."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
 
 
 def _switch_to_wal(link: apsw.Connection, busy_timeout_ms: int, pause: Callable[[float], None]) -> None:
