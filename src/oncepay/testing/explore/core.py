@@ -36,7 +36,7 @@ class Core:
     def __init__(self, small: Small) -> None:
         self.policy = small.policy()
         self.payments: list[Payment] = []
-        self.wrongs: dict[tuple[int, int], str] = {}  # (before, after) -> the promise that this change breaks
+        self.wrongs: list[str] = []  # promises that a change breaks, or that the core raised
         self._numbers: dict[Payment, int] = {}
         self._decided: dict[tuple[int, Input], int] = {}
         self._planned: dict[int, Step | None] = {}
@@ -62,12 +62,12 @@ class Core:
         except OncepayError:
             return REFUSED
         except Exception as error:  # noqa: BLE001 the core must never raise anything else, whatever it hears
-            self.wrongs[pid, pid] = f"The core raised {type(error).__name__}: {error}"
+            self.wrongs.append(f"The core raised {type(error).__name__}: {error}")
         if change is None:
             return pid
         after = self._number(change.payment)
         if why := wrong_change(before, change):
-            self.wrongs[pid, after] = why
+            self.wrongs.append(why)
         return after
 
     def plan(self, pid: int) -> Step | None:
@@ -77,9 +77,7 @@ class Core:
         except KeyError:
             step = self._planned[pid] = plan(self.payments[pid], self.policy, NOW_MS)
             if step is not None and step.at_ms > NOW_MS + WAIT_MAX_MS:
-                self.wrongs[pid, pid] = (
-                    f"Nothing is done for {(step.at_ms - NOW_MS) // DAY} days, though it is not over"
-                )
+                self.wrongs.append(f"Nothing is done for {(step.at_ms - NOW_MS) // DAY} days, though it is not over")
             return step
 
     def later(self, pid: int, ms: int) -> int:

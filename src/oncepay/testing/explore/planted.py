@@ -17,7 +17,8 @@ from oncepay.domain.attempt import CREATED as NEW
 from oncepay.domain.attempt import OVER, SENT, TRANSITIONS, Attempt, Fact
 from oncepay.domain.begin import begin
 from oncepay.domain.capabilities import S
-from oncepay.domain.change import Begin, Evidence
+from oncepay.domain.change import Begin, Change, Evidence
+from oncepay.domain.decide import _change
 from oncepay.domain.desk import Desk
 from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus
 from oncepay.domain.settle import close_if_over, money_in
@@ -87,6 +88,14 @@ def _uncounted(desk: Desk, begun: Begin) -> None:
     attempt = desk.payment.attempt(begun.step.number)
     if attempt is not None:
         desk.set_attempt(attempt, calls=1)
+
+
+def _told_of_messages_only(desk: Desk, before: Payment) -> Change:
+    change = _change(desk, before)
+    if desk.evidence or desk.payment.status is not PaymentStatus.CLOSED:
+        return change
+    payment = msgspec.structs.replace(change.payment, version=before.version)
+    return msgspec.structs.replace(change, payment=payment, event=None)
 
 
 def _while_open(payment: Payment) -> list[Attempt]:
@@ -272,6 +281,12 @@ PLANTED: Final = {
         Small(may=("payer",)),
         "no event tells",
         {DOMAIN + "decide.changes": lambda *_: ()},
+    ),
+    "no version of time": Rule(
+        "a payment that its deadline closes, and no message, has no version and no event of that",
+        Small(may=("refusal",)),
+        "no event tells",
+        {DOMAIN + "decide._change": _told_of_messages_only},
     ),
     "no guard": Rule(
         "a process that has stood still writes what it made of what it once read",

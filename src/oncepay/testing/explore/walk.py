@@ -124,10 +124,10 @@ class Walk:
                 self.edges.append(to)
                 if free and calm == NOWHERE:
                     calm = to
-                if wrongs and (why := wrongs.get((pid, after), "") or wrongs.get((pid, pid), "")):
-                    raise Failure(why, [*self.story(index), *told(self._lines([index, to]))])
-            if wrongs and (why := wrongs.get((pid, pid), "")):  # of a move that led nowhere
-                raise Failure(why, self.story(index))
+                if wrongs:  # of whatever payment: before a move, time may have passed for it
+                    raise Failure(wrongs[0], [*self.story(index), *told(self._lines([index, to]))])
+            if wrongs:  # of a move that led nowhere
+                raise Failure(wrongs[0], self.story(index))
         except Forgotten:
             raise Failure(FORGOTTEN, self.story(index)) from None
         self.calm.append(calm)
