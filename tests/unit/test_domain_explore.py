@@ -161,6 +161,27 @@ def test_the_command_fails_with_the_story(monkeypatch: pytest.MonkeyPatch, capsy
     assert "states can never end right; the first of them.\n  1. A shop asks for 100." in out
 
 
+def test_a_rule_whose_loss_shows_as_something_else_counts_as_not_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = PLANTED["silence closes"]
+    monkeypatch.setitem(PLANTED, "silence closes", msgspec.structs.replace(rule, says="went back"))
+    monkeypatch.setattr(sys, "argv", ["explore", "--planted", "silence closes"])
+    assert __main__.main() == 1
+    assert "silence closes         NOT NOTICED, but something else: The shop was told" in capsys.readouterr().out
+    monkeypatch.setitem(PLANTED, "silence closes", rule)
+    assert __main__.main() == 0
+
+
+def test_a_rule_whose_world_is_broken_anyway_counts_as_not_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["explore", "--planted", "late money unheard"])
+    monkeypatch.setitem(TRANSITIONS[OVER], Fact.MOVED, OVER)
+    assert __main__.main() == 1
+    assert "FAILS WITH ITS RULE, TOO" in capsys.readouterr().out
+
+
 def test_the_diagrams_are_drawn_from_the_tables() -> None:
     page = CONCEPTS.read_text("utf-8")
     assert diagrams.drawn(page) == page, "run: python -m oncepay.testing.explore.diagrams docs/concepts.md"

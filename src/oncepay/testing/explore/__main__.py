@@ -13,6 +13,7 @@ from multiprocessing import get_context
 
 from oncepay.testing.explore.planted import PLANTED, without
 from oncepay.testing.explore.walk import Failure, Found, explore
+from oncepay.testing.explore.world import Small
 from oncepay.testing.explore.worlds import QUICK, WORLDS, walked
 
 HEADS = ("world", "states", "transitions", "depth", "ends", "calls", "seconds")
@@ -43,21 +44,38 @@ def main() -> int:
 
 
 def _plant(names: list[str]) -> int:
-    """Take rules out, and say what shows it; the whole story of those that are named. How many do not show."""
+    """Take rules out, and say what shows it; the whole story of those that are named. How many do not show, or show
+    something else, or show it where the rule holds too."""
     missed = 0
     for name in names or PLANTED:
         rule = PLANTED[name]
-        try:
-            with without(rule):
-                explore(rule.small)
-        except Failure as failure:
-            sys.stdout.write(f"{name:22} {failure.why}\n")
-            if names:
-                sys.stdout.write(f"\nWithout its rule, {rule.lost}.\n{failure}\n\n")
-        else:
+        whole = _failure(rule.small)
+        with without(rule):
+            failure = _failure(rule.small)
+        if whole is not None:
+            missed += 1
+            sys.stdout.write(f"{name:22} FAILS WITH ITS RULE, TOO: {whole.why}\n")
+        elif failure is None:
             missed += 1
             sys.stdout.write(f"{name:22} NOT NOTICED\n")
+        else:
+            if rule.says not in failure.why:
+                missed += 1
+                sys.stdout.write(f"{name:22} NOT NOTICED, but something else: {failure.why}\n")
+            else:
+                sys.stdout.write(f"{name:22} {failure.why}\n")
+            if names:
+                sys.stdout.write(f"\nWithout its rule, {rule.lost}.\n{failure}\n\n")
     return missed
+
+
+def _failure(small: Small) -> Failure | None:
+    """What goes wrong in a world, if anything does."""
+    try:
+        explore(small)
+    except Failure as failure:
+        return failure
+    return None
 
 
 def _walk_all(names: list[str], jobs: int) -> int:
