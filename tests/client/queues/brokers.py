@@ -40,10 +40,11 @@ def signed(event_id: str, body: bytes, secret: str = SECRET, at_ms: int = NOW_MS
 
 class Broker(ABC):
     """``url``: as the endpoint has it, of a queue that is this test's own. ``claim_s``: how soon what a dead consumer held
-    may be another's, at the earliest."""
+    may be another's, at the earliest. ``heard``: how many messages this test's consumers have written down."""
 
     url: str
     claim_s: float
+    heard = 0
 
     @abstractmethod
     async def publish(self, *messages: Message, key: str = "") -> None:
@@ -115,9 +116,11 @@ class RabbitBroker(Broker):
         return await self.count(self.name)
 
     async def hand_out_and_lose(self) -> None:
-        """As to a consumer that dies with it."""
-        async with await aio_pika.connect(self._server.url) as link:
-            await (await (await link.channel()).get_queue(self.name)).get(timeout=30)
+        """As to a consumer that dies with it. What the last one lost is back a little later."""
+        async with asyncio.timeout(30), await aio_pika.connect(self._server.url) as link:
+            queue = await (await link.channel()).get_queue(self.name)
+            while await queue.get(fail=False, timeout=30) is None:
+                pass
 
     async def count(self, name: str) -> int:
         async with await aio_pika.connect(self._server.url) as link:

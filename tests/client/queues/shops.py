@@ -11,6 +11,7 @@ from typing import Any, Final
 from oncepay.client.around import Around
 from oncepay.client.guards import Aside
 from oncepay.client.queues import AsyncConsumer, Consumer
+from oncepay.client.queues.places import Got
 from tests.client.guards.apps import App, LoopApp, ThreadApp
 from tests.client.queues.brokers import SECRET, Broker
 
@@ -34,6 +35,7 @@ async def reading(
 ) -> AsyncIterator[Any]:
     """While a consumer runs; it is closed in order. ``run``: in a thread, of one for threads."""
     consumer = consumer_of(app, broker.url, secrets, claim_s=broker.claim_s, **options)
+    _count(consumer, broker)
     work = asyncio.to_thread(run, consumer) if isinstance(consumer, Consumer) else consumer.run()
     task = asyncio.ensure_future(work)
     try:
@@ -41,6 +43,23 @@ async def reading(
     finally:
         consumer.close()
         await asyncio.wait_for(task, PATIENCE_S)
+
+
+def _count(consumer: Any, broker: Broker) -> None:
+    """Have the broker know how many messages were written down: those are acknowledged even if it is closed now."""
+    hear = consumer.hear
+
+    def heard(got: list[Got]) -> list[Got]:
+        refused: list[Got] = hear(got)
+        broker.heard += len(got)
+        return refused
+
+    async def heard_async(got: list[Got]) -> list[Got]:
+        refused: list[Got] = await hear(got)
+        broker.heard += len(got)
+        return refused
+
+    consumer.hear = heard if isinstance(consumer, Consumer) else heard_async
 
 
 async def until(said: Callable[[], Awaitable[bool]]) -> None:
@@ -55,6 +74,16 @@ async def until_deeds(app: App, wanted: Mapping[tuple[str, str], int]) -> None:
 
     async def there() -> bool:
         return await deeds_of_all(app) == wanted
+
+    await until(there)
+
+
+async def until_heard(broker: Broker, count: int) -> None:
+    """Wait until so many messages were taken in or put aside, and none is left; what was done says nothing of those that
+    were told twice. RabbitMQ does not count what it has handed out as left, and Kafka may hand something out again."""
+
+    async def there() -> bool:
+        return broker.heard >= count and await broker.left() == 0
 
     await until(there)
 

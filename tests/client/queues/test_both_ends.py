@@ -46,9 +46,14 @@ async def test_what_the_centre_publishes_is_taken_in(
                 for event in story.events:
                     await deliver(way, broker, told(event, app.clock.ms))
             await until_deeds(app, {(f"A-{n}", what): 1 for n in ORDERS for what in ("paid", "refund.done/R-1")})
+            await until(lambda: _none_left(broker))  # a message that was published again is heard again
         assert await asides(app) == []
         assert len(await deeds_of_all(app)) == 2 * len(ORDERS)
         assert await broker.left() == 0
+
+
+async def _none_left(broker: Broker) -> bool:
+    return await broker.left() == 0
 
 
 @pytest.mark.parametrize("maker", ["centre", "consumer"])

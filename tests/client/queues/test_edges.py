@@ -213,6 +213,11 @@ async def test_rabbitmq_keeps_what_is_refused_when_it_is_told_to(rabbit: RabbitB
         await rabbit.publish(message_of(paid(1)[0]), forged, message_of(paid(2)[0]))
         async with reading(app, rabbit, dead_letters=True):
             await until_deeds(app, done(1, 2))
+
+        async def moved() -> bool:  # a quorum queue does it a little later
+            return await rabbit.count(dead) > 0
+
+        await until(moved)
         assert (await rabbit.left(), await rabbit.count(dead), await asides(app)) == (0, 1, [])
 
 
