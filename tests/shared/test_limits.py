@@ -93,14 +93,15 @@ async def test_processes_share_one_ceiling(redis_server: Service) -> None:
 async def test_turns_are_spread_evenly(redis_server: Service) -> None:
     limits = RedisLimits(redis_server.url, installation="i")
     loop = asyncio.get_running_loop()
-    at = []
+    at = []  # the earliest and the latest that each may be: a busy machine hears an answer late
     for _ in range(AT_ONCE):
+        asked = loop.time()
         wait_s = await limits.turn_s("wx", PER_S, WITHIN_S)
         assert wait_s is not None
-        at.append(loop.time() + wait_s)
+        at.append((asked + wait_s, loop.time() + wait_s))
     burst = round(PER_S * BURST_S) + 1
-    for earlier, later in zip(at, at[burst:], strict=False):
-        assert later - earlier > 0.9 * burst / PER_S - 0.1  # a busy machine may tell the time late, not early
+    for (earlier, _), (_, later) in zip(at, at[burst:], strict=False):
+        assert later - earlier > 0.9 * burst / PER_S - BURST_S
     await limits.close()
 
 
@@ -114,8 +115,9 @@ async def test_wiped_in_the_middle_it_allows_one_moment_more_and_goes_on(redis_s
         client.script_flush()
     said += await turns(limits, 2 * AT_ONCE)
     assert None not in said
-    assert taken(said) <= 2 * AT_ONCE + math.ceil((loop.time() - started) * PER_S)
-    assert math.inf in said
+    passed_s = loop.time() - started
+    assert taken(said) <= 2 * AT_ONCE + math.ceil(passed_s * PER_S)
+    assert math.inf in said or passed_s > WITHIN_S
     await limits[0].close()
 
 
