@@ -34,7 +34,7 @@ from tests.wire.loopback import Certificates, answer, closed_port, read_request,
 
 NATIVE = Attempt(channel="wechat", method="native")
 FATES = ["before", "after", "502", "cut"]
-SHORT = Limits(total_s=0.4, try_s=0.3)
+SHORT = Limits(total_s=1.0, try_s=0.8)
 
 
 def tea(order_no: str, **more: Any) -> Any:
@@ -234,7 +234,7 @@ async def test_an_answer_that_drips_ends_in_time(kind: Kind) -> None:
         began = time.monotonic()
         with pytest.raises(Unknown, match="no answer within"):
             await shop.ask(tea("A-1"))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20  # it would take hours
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -258,7 +258,7 @@ async def test_within_is_the_same_client_with_less_time(kind: Kind) -> None:
         began = time.monotonic()
         with pytest.raises(Unknown, match=r"no answer within 0\.5"):
             await shop.ask(lambda c: c.within(0.5).payments.get("pay_x"))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         with pytest.raises(ArgumentInvalid):
             await shop.ask(lambda c: c.within(0).payments.get("pay_x"))
 
@@ -371,7 +371,7 @@ async def test_a_call_goes_by_the_proxy_that_the_environment_names(kind: Kind, m
     centre = f"http://127.0.0.1:{closed_port()}"
     async with serving(talk) as port:
         monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
-        async with talking(kind, centre, "onc_x", limits=SHORT) as ours:
+        async with talking(kind, centre, "onc_x") as ours:
             assert (await ours.ask(lambda c: c.events.list(limit=1))).next == "c"
         assert seen == [f"GET {centre}/v1/events?limit=1 HTTP/1.1"]
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -241,7 +241,7 @@ class TestCommits:
         commit = ledger._writer._commit
 
         def slow_disk() -> None:
-            let_go.wait(3)
+            let_go.wait(60)
             commit()
 
         ledger._writer._commit = slow_disk  # type: ignore[method-assign]

@@ -26,7 +26,8 @@ from oncepay.config import from_env
 from oncepay.domain.change import CaseOpened
 from oncepay.engine import pay
 
-READY_S: Final = 30.0
+READY_S: Final = 60.0
+ENDS_S: Final = 60.0
 
 
 class Shell:
@@ -89,7 +90,7 @@ class Running:
         assert text in self.said(), self.said()
         return self.said()
 
-    def ends(self, seconds: float = 10.0) -> int:
+    def ends(self, seconds: float = ENDS_S) -> int:
         """Wait for its end; its exit code."""
         return self.child.wait(seconds)
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from oncepay.http.edge import Limits, make_server
-from tests.wire.edge_clients import GET, PATIENT, POST, Client, Echo, serving
+from tests.wire.edge_clients import GET, PATIENT, POST, SOON_S, Client, Echo, serving
 
 CAPS = [
     ("/v1/payments", 262_144, 200),
@@ -74,7 +74,7 @@ async def test_malformed_and_oversized_heads() -> None:
                 assert answered == status, said[:60]
                 if status != 200:
                     assert (json.loads(body)["status"], headers["connection"]) == (status, "close")
-                assert await client.cut_off_after_s() < 3
+                assert await client.cut_off_after_s() < SOON_S
             assert len(echo.seen) == (status == 200)
             echo.seen.clear()
 
@@ -129,7 +129,7 @@ WHOLE = b"POST /whole%b HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n%b\r\nhello"
 
 @pytest.mark.parametrize("end", [b"", b"connection: close\r\n"])
 async def test_an_answer_in_one_piece_is_the_one_that_comes_in_two(end: bytes) -> None:
-    async with serving() as (server, echo), Client.to(server) as client:
+    async with serving(PATIENT) as (server, echo), Client.to(server) as client:
         answers = []
         for said in (WHOLE % (b"", b""), POST % 5 + b"hello", WHOLE % (b"", end)):
             client.writer.write(said)
@@ -138,7 +138,7 @@ async def test_an_answer_in_one_piece_is_the_one_that_comes_in_two(end: bytes) -
             answers.append((status, headers, body))
         if end:
             assert answers[-1][1].pop("connection") == "close"
-            assert await client.cut_off_after_s() < 0.4
+            assert await client.cut_off_after_s() < SOON_S
         assert answers[0] == answers[1] == answers[2]
     assert echo.wholes == [True, True]
 
@@ -234,18 +234,19 @@ async def test_an_answered_request_leaves_nothing_for_the_collector(said: bytes)
 
 
 async def _until(so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SOON_S):
         while not so():  # noqa: ASYNC110 - the server says nothing of it
             await asyncio.sleep(0)
 
 
 async def test_more_connections_than_allowed_are_not_kept() -> None:
-    async with serving(Limits(connections=2)) as (server, _), Client.to(server) as one, Client.to(server) as two:
+    limits = Limits(connections=2, head_s=30)
+    async with serving(limits) as (server, _), Client.to(server) as one, Client.to(server) as two:
         for client in (one, two):
             client.writer.write(GET)
             assert (await client.answer())[0] == 200
         async with Client.to(server, GET) as third:
-            assert await third.cut_off_after_s() < 1
+            assert await third.cut_off_after_s() < SOON_S
         one.writer.write(GET)
         assert (await one.answer())[0] == 200
 

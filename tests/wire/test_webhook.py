@@ -127,12 +127,12 @@ async def test_silence_ends_in_time() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    async with serving(talk) as port, publisher(timeout_s=0.2) as hooks:
-        assert await hooks.publish(endpoint(port), LOOPBACK, MESSAGE) == failed("no answer within 0.2 s")
+    async with serving(talk) as port, publisher(timeout_s=0.5) as hooks:
+        assert await hooks.publish(endpoint(port), LOOPBACK, MESSAGE) == failed("no answer within 0.5 s")
 
 
 @pytest.mark.parametrize(
-    ("start", "outcome"), [(b"", failed("no answer within 0.3 s")), (b"HTTP/1.1 200 OK\r\n\r\n", delivered(200))]
+    ("start", "outcome"), [(b"", failed("no answer within 0.5 s")), (b"HTTP/1.1 200 OK\r\n\r\n", delivered(200))]
 )
 async def test_a_slow_drip_ends_in_time(start: bytes, outcome: Outcome) -> None:
     """A status that came counts; the rest of the answer does not."""
@@ -145,10 +145,10 @@ async def test_a_slow_drip_ends_in_time(start: bytes, outcome: Outcome) -> None:
             await asyncio.sleep(0.01)
 
     loop = asyncio.get_running_loop()
-    async with serving(talk) as port, publisher(timeout_s=0.3) as hooks:
+    async with serving(talk) as port, publisher(timeout_s=0.5) as hooks:
         began = loop.time()
         assert await hooks.publish(endpoint(port), LOOPBACK, MESSAGE) == outcome
-        assert loop.time() - began < 2
+        assert loop.time() - began < 20  # all of it would take more than a minute
 
 
 async def test_a_bomb_is_not_read() -> None:
@@ -169,7 +169,7 @@ async def test_a_bomb_is_not_read() -> None:
 
     async with serving(talk) as port, publisher() as hooks:
         assert await hooks.publish(endpoint(port), LOOPBACK, MESSAGE) == delivered(200)
-        await asyncio.wait_for(over.wait(), 5)
+        await asyncio.wait_for(over.wait(), 20)
     assert taken < 20_000_000
 
 
@@ -301,11 +301,11 @@ async def test_a_dead_endpoint_does_not_hold_up_another() -> None:
         hanging.release()
         await reader.read()
 
-    async with serving(dead) as dead_port, serving(saying(answer(200))) as port, publisher() as hooks:
+    async with serving(dead) as dead_port, serving(saying(answer(200))) as port, publisher(60.0) as hooks:
         stuck = [asyncio.create_task(hooks.publish(endpoint(dead_port), LOOPBACK, MESSAGE)) for _ in range(30)]
         for _ in range(20):
             await hanging.acquire()
-        assert await asyncio.wait_for(hooks.publish(endpoint(port), LOOPBACK, MESSAGE), 2) == delivered(200)
+        assert await asyncio.wait_for(hooks.publish(endpoint(port), LOOPBACK, MESSAGE), 20) == delivered(200)
         for task in stuck:
             task.cancel()
         await asyncio.wait(stuck)
