@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -19,6 +20,7 @@ RAW_DAYS_MAX: Final = 36_500
 CALLS_MAX: Final = 1_000_000
 
 _LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Za-z.:%]+\]|[0-9A-Za-z._:%-]+):(?P<port>[0-9]{1,5})")
+_DATABASE_URL: Final = re.compile(r"sqlite://(/|:memory:|$)|postgres(ql)?://")
 _PUBLIC_URL: Final = re.compile(r"https?://[!-~]+")
 
 
@@ -68,6 +70,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             yield f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or at least 0.1"
 
     def _wrong_words(self) -> Iterator[str]:
+        if _DATABASE_URL.match(self.database_url) is None:  # not shown: a password may stand in it
+            yield "ONCEPAY_DATABASE_URL: must be sqlite:///path (sqlite:////path from the root) or postgresql://..."
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
             yield f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://, without blanks"
         if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
@@ -102,6 +106,8 @@ def from_env(environ: Mapping[str, str]) -> Config:
         except msgspec.ValidationError as error:
             shown = "" if "key" in field else f"={environ[name]!r}"
             wrong.append(f"{name}{shown}: {error}")
+    if _in_memory(found.get("database_url", "")):
+        wrong.append("ONCEPAY_DATABASE_URL: names no file, and a ledger in memory forgets every payment at its end")
     try:
         config = Config(**found)
     except ConfigInvalid as error:
@@ -109,6 +115,13 @@ def from_env(environ: Mapping[str, str]) -> Config:
     if wrong:
         raise ConfigInvalid("; ".join(wrong))
     return config
+
+
+def _in_memory(database_url: str) -> bool:
+    """Whether it is one for tests: what a variable that was not set makes of ``sqlite:///$FILE``, too."""
+    scheme, _, rest = database_url.partition(":")
+    path = rest.partition("?")[0].partition("#")[0].strip("/")
+    return scheme == "sqlite" and unquote(path) in {"", ":memory:"}
 
 
 def read_master_key(config: Config) -> bytes:
