@@ -39,3 +39,42 @@ def test_a_database_url_that_is_none_is_a_wrong_setting(
     assert "ONCEPAY_DATABASE_URL: must be" in err
     assert "ONCEPAY_LOG_LEVEL" in err
     assert "hush" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("restored",), ("app", "list"), ("cases", "list"), ("audit",), ("show", "pay_00000000000000000000000000")],
+)
+def test_a_command_in_the_wrong_folder_makes_no_database_there(
+    shell: Shell, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    code, out, err = shell.run(*arguments)
+    assert (code, out) == (6, "")
+    assert f"there is no database {tmp_path / 'oncepay.db'}" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_doctor_makes_none_either(shell: Shell, tmp_path: Path) -> None:
+    code, out, _ = shell.run("doctor", "--offline")
+    assert code == 1
+    assert "there is no database" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_restore_is_not_said_of_a_database_without_tables(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "oncepay.db").touch()
+    code, out, err = shell.run("restored")
+    assert (code, out) == (6, "")
+    assert "oncepay migrate" in err
+
+
+@pytest.mark.parametrize(("name", "why"), [("no/such/folder/x.db", "cannot be written"), ("x.key", "not a database")])
+def test_a_file_that_cannot_be_the_database_is_named(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    (tmp_path / "x.key").write_text("0123456789" * 100)
+    monkeypatch.setenv("ONCEPAY_DATABASE_URL", f"sqlite:///{tmp_path / name}")
+    code, out, err = shell.run("migrate")
+    assert (code, out) == (5, "")
+    assert f"{tmp_path / name}: " in err
+    assert why in err

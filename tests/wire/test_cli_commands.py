@@ -36,6 +36,7 @@ def test_a_new_master_key_is_32_bytes_and_another_one_each_time(shell: Shell) ->
 def test_a_command_that_looks_changes_no_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "oncepay.db").touch()
     code, out, err = Shell(tmp_path, monkeypatch, capsys).run("app", "list")
     assert (code, out) == (6, "")
     assert "migration" in err

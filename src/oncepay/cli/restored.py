@@ -26,7 +26,7 @@ async def _restored(*, as_json: bool) -> None:
     from oncepay.store.open import open_ledger
 
     config, dice = settings(), SystemDice()
-    ledger = await open_ledger(config.database_url, token=dice.token, migrate=True)
+    ledger = await open_ledger(config.database_url, token=dice.token, migrate=False)
     try:
         await ledger.start_epoch(dice.token())
     finally:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -21,7 +22,7 @@ import apsw
 import msgspec
 
 from oncepay.domain.errors import CommitUnknown, Invalid, OncepayError, Unavailable
-from oncepay.store.refusals import ConfigUnsafe
+from oncepay.store.refusals import ConfigUnsafe, MigrationRefused
 
 LIBRARY_MIN: Final = (3, 51, 3)  # before it, a WAL that is reset while another connection checkpoints can lose commits
 SAFE_SYNCHRONOUS: Final = {"full": 2, "extra": 3}
@@ -76,6 +77,13 @@ def check_library(version: str) -> None:
         raise ConfigUnsafe("sqlite library", version, ".".join(map(str, LIBRARY_MIN)) + " or newer")
 
 
+def must_exist(settings: Settings) -> None:
+    """To open a file that is not there would make it, empty. Raises MigrationRefused."""
+    path = Path(settings.path).absolute()
+    if settings.path and not path.exists():
+        raise MigrationRefused(f"there is no database {path}; `oncepay migrate` makes a new one")
+
+
 def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] = PAUSE) -> apsw.Connection:
     """One connection, set and checked. ``pause``: seconds, between two tries. Raises ConfigUnsafe, Unavailable."""
     check_library(apsw.sqlite_lib_version())
@@ -95,7 +103,8 @@ def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] 
         if writer:
             link.set_busy_timeout(0)  # it works on the loop: who must wait does so on a thread
     except apsw.Error as error:
-        raise unavailable(error) from error
+        where = f"{Path(settings.path).absolute()}: " if settings.path else ""
+        raise Unavailable(f"{where}{unavailable(error)}") from error
     return link
 
 
