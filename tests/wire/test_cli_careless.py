@@ -78,3 +78,19 @@ def test_a_file_that_cannot_be_the_database_is_named(
     assert (code, out) == (5, "")
     assert f"{tmp_path / name}: " in err
     assert why in err
+
+
+def test_a_server_that_cannot_be_reached_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONCEPAY_DATABASE_URL", "postgresql://ann:hush@127.0.0.1:1/pay")
+    code, out, err = shell.run("app", "list")
+    assert (code, out) == (5, "")
+    assert "the database at 127.0.0.1:1 cannot be reached" in err
+    assert "hush" not in err
+
+
+def test_a_password_that_was_not_encoded_is_not_quoted(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONCEPAY_DATABASE_URL", "postgresql://ann:hush/hush@db:5432/pay")
+    code, out, err = shell.run("app", "list")
+    assert (code, out) == (2, "")
+    assert "%2F" in err
+    assert "hush" not in err

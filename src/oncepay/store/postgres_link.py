@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -124,7 +125,12 @@ async def connect(url: str, check: Check) -> Link:
     try:
         link = await asyncpg.connect(url, timeout=CONNECT_S, connection_class=Link, server_settings=dict(SESSION))
     except (*LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"the database cannot be reached: {words_of(error)}") from error
+        raise Unavailable(f"the database{_at(url)} cannot be reached: {words_of(error)}") from error
+    except ValueError:  # it may quote a part of the password
+        raise Invalid(
+            "the database's URL has no port where one should be; in a password / is written as %2F, ? as %3F, # as %23",
+            field="url",
+        ) from None
     assert isinstance(link, Link)
     try:
         link.keep_alive()
@@ -136,6 +142,13 @@ async def connect(url: str, check: Check) -> Link:
             raise Unavailable(f"the database does not answer: {words_of(error)}") from error
         raise
     return link
+
+
+def _at(url: str) -> str:
+    """Which server a URL names, if any; never who logs in, nor what may be the half of a password."""
+    netloc = urlsplit(url).netloc
+    hosts = netloc.rpartition("@")[2]
+    return f" at {hosts}" if hosts and url.count("@") == netloc.count("@") else ""
 
 
 class Links:
