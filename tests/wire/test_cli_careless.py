@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from oncepay.sandbox.main import place_of, url_of
 from tests.wire.cli import Shell
 
 
@@ -94,3 +95,28 @@ def test_a_password_that_was_not_encoded_is_not_quoted(shell: Shell, monkeypatch
     assert (code, out) == (2, "")
     assert "%2F" in err
     assert "hush" not in err
+
+
+@pytest.mark.parametrize(
+    ("listen", "code"),
+    [("192.0.2.1:8490", 5), ("nowhere.invalid:8490", 5), ("127.0.0.1:65536", 2), ("8490", 2), (":8490", 2)],
+)
+def test_where_the_sandbox_cannot_listen_is_said(shell: Shell, tmp_path: Path, listen: str, code: int) -> None:
+    ended, out, err = shell.run("sandbox", "--home", str(tmp_path / "home"), "--listen", listen)
+    assert (ended, out) == (code, "")
+    assert listen in err
+
+
+@pytest.mark.parametrize(
+    ("listen", "place", "url"),
+    [
+        ("127.0.0.1:8490", ("127.0.0.1", 8490), "http://127.0.0.1:8490"),
+        ("[::1]:8490", ("::1", 8490), "http://[::1]:8490"),
+        ("::1:8490", ("::1", 8490), "http://[::1]:8490"),
+        ("[::]:8490", ("::", 8490), "http://[::1]:8490"),
+        ("0.0.0.0:8490", ("0.0.0.0", 8490), "http://127.0.0.1:8490"),
+    ],
+)
+def test_the_sandbox_listens_by_ipv6_too(listen: str, place: tuple[str, int], url: str) -> None:
+    assert place_of(listen) == place
+    assert url_of(*place) == url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 import click
@@ -38,6 +37,6 @@ def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None
     try:
         main(arguments)
     except OSError as error:
-        if error.errno != errno.EADDRINUSE:
+        if error.filename is not None:  # a file's, not the address's
             raise
         raise Unavailable(f"cannot listen on {listen}: {error.strerror}") from None

@@ -132,8 +132,7 @@ class Sandbox:
         """Listen, take up what an earlier process left, and write ``sandbox.json``."""
         listener = server.bind(self._host, self._port)
         self._port = listener.getsockname()[1]
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104
-        self.open(self._public_url or f"http://{host}:{self._port}")
+        self.open(self._public_url or url_of(self._host, self._port))
         self._server = server.server(self.app)
         self._serving = asyncio.create_task(self._server.serve([listener]))
         while not self._server.started:
@@ -313,6 +312,21 @@ async def serve(
         await over.wait()
 
 
+def place_of(listen: str) -> tuple[str, int]:
+    """``host:port``, also ``[::1]:port``. Raises ValueError."""
+    host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"{listen!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def url_of(host: str, port: int) -> str:
+    """How to reach what listens there from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command line of ``python -m oncepay.sandbox``."""
     parser = argparse.ArgumentParser(
@@ -324,9 +338,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--public-url", help="how payers reach it, when not by --listen")
     parser.add_argument("--no-journal", action="store_true", help="forget orders at the end")
     asked = parser.parse_args(arguments)
-    host, _, port = asked.listen.rpartition(":")
-    if not host or not port.isdecimal():
-        parser.error(f"--listen {asked.listen!r} is not HOST:PORT")
+    try:
+        host, port = place_of(asked.listen)
+    except ValueError as error:
+        parser.error(f"--listen {error}")
 
     def ready(sandbox: Sandbox) -> None:
         print(f"sandbox {sandbox.base_url}  settings {asked.home / 'sandbox.json'}", flush=True)  # noqa: T201
@@ -335,7 +350,7 @@ def main(arguments: list[str] | None = None) -> None:
         uvloop.run(
             serve(
                 host,
-                int(port),
+                port,
                 asked.home,
                 ready=ready,
                 seed=asked.seed,
