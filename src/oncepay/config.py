@@ -86,7 +86,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def url(self) -> str:
         """Where channels reach us, without a slash at the end."""
-        return (self.public_url or f"http://{self.listen}").rstrip("/")
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host, port = split_listen(self.listen)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def from_env(environ: Mapping[str, str]) -> Config:
@@ -133,6 +136,8 @@ def read_master_key(config: Config) -> bytes:
             text = Path(config.master_key_file).read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigInvalid(f"{where}: {error}") from None
+        if not text:
+            raise ConfigInvalid(f"{where} is empty (oncepay key new makes a key)")
     if not text:
         raise ConfigInvalid("ONCEPAY_MASTER_KEY or ONCEPAY_MASTER_KEY_FILE is not set (oncepay key new makes one)")
     try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from oncepay.config import ConfigInvalid, from_env, read_master_key
 from oncepay.sandbox.main import place_of, url_of
 from tests.wire.cli import Shell
 
@@ -120,3 +121,17 @@ def test_where_the_sandbox_cannot_listen_is_said(shell: Shell, tmp_path: Path, l
 def test_the_sandbox_listens_by_ipv6_too(listen: str, place: tuple[str, int], url: str) -> None:
     assert place_of(listen) == place
     assert url_of(*place) == url
+
+
+def test_where_channels_reach_a_centre_that_listens_by_ipv6() -> None:
+    assert from_env({"ONCEPAY_LISTEN": "::1:8480"}).url == "http://[::1]:8480"
+    assert from_env({"ONCEPAY_LISTEN": "[::1]:8480"}).url == "http://[::1]:8480"
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_key_file_without_a_key_is_named(tmp_path: Path, text: str) -> None:
+    """An interrupted ``oncepay key new > master.key`` leaves an empty one."""
+    file = tmp_path / "master.key"
+    file.write_text(text)
+    with pytest.raises(ConfigInvalid, match=f"ONCEPAY_MASTER_KEY_FILE {file} is empty"):
+        read_master_key(from_env({"ONCEPAY_MASTER_KEY_FILE": str(file)}))
