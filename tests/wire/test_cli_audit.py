@@ -97,6 +97,11 @@ def test_beside_a_centre_that_runs_with_the_books_of_its_channel(shell: Shell, t
             url = f"http://{centre}/v1/payments/{payment['id']}"
             wait(lambda: ask("GET", url, key=key)["status"] == "paid", "the money")
             books = ask("GET", f"http://{sandbox}/sandbox/books")
+            taken = books["orders"][0]["transaction_id"]  # what a person reads in the channel's console
+            for command in ("show", "explain"):
+                assert shell.data(command, taken)["payment"]["order_no"] == "A-1"
+                assert shell.run(command, taken[:-1] + "9")[0] == 3
+                assert shell.run(command, "1" + taken)[0] == 3
             path = tmp_path / "books.json"
             path.write_text(json.dumps(books))
             assert "1 numbers of the books: all holds." in shell.good("audit", "--books", str(path))

@@ -47,7 +47,7 @@ def add(*, app_id: str, url: str, as_json: bool) -> None:
 
 
 @endpoint.command("list")
-@click.argument("app_id", metavar="APP", required=False)
+@click.argument("app_id", metavar="[APP]", required=False)
 @as_json
 def list_(*, app_id: str | None, as_json: bool) -> None:
     """All endpoints, or those of one application."""

@@ -18,14 +18,15 @@ _HEAD: Final = frozenset({"at_ms", "what"})
 
 
 @click.command()
-@click.argument("about", metavar="ID", required=False, default="")
+@click.argument("about", metavar="[ID]", required=False, default="")
 @click.option("--app", "app_id", default="", help="With --order-no: find the payment of an order.")
 @click.option("--order-no", default="")
 @as_json
 def show(*, about: str, app_id: str, order_no: str, as_json: bool) -> None:
     """The story of a payment, from what was stored.
 
-    ID: pay_..., att_..., ref_..., evt_..., case_..., or the number that the channel knows an attempt or refund by.
+    ID: pay_..., att_..., ref_..., evt_..., case_..., the number that we gave a channel for an attempt or refund, or the
+    channel's own number of the money.
     """
     _check(about, app_id, order_no)
 
@@ -50,7 +51,7 @@ def show(*, about: str, app_id: str, order_no: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("about", metavar="ID", required=False, default="")
+@click.argument("about", metavar="[ID]", required=False, default="")
 @click.option("--app", "app_id", default="", help="With --order-no: find the payment of an order.")
 @click.option("--order-no", default="")
 @as_json
@@ -108,9 +109,18 @@ async def find(engine: Engine, about: str, app_id: str, order_no: str) -> Paymen
     if prefix.startswith("evt_"):
         rest = prefix.removeprefix("evt_")
     payment_id = ids.payment_of(rest)
-    if not payment_id:
-        raise errors.NumberInvalid(f"{about!r} is not an id of a payment, an attempt, a refund, an event or a case")
-    return await engine.load(payment_id)
+    found = await engine.ledger.load(payment_id) if payment_id else None
+    if found is not None:
+        return found
+    moved = [id_ for app in engine.directory.apps() for id_ in await engine.ledger.find_trade(app, about)]
+    if len(moved) > 1:  # numbers of two channels may be the same
+        raise errors.NumberInvalid(f"{about!r} is of several payments: {', '.join(f'pay_{id_}' for id_ in moved)}")
+    if not moved and not payment_id:
+        raise errors.NumberInvalid(
+            f"{about!r} is not an id of a payment, an attempt, a refund, an event or a case, nor a channel's number of"
+            " money that moved"
+        )
+    return await engine.load(moved[0] if moved else payment_id)
 
 
 def _print_payment(seen: dict[str, Any]) -> None:
