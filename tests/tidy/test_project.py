@@ -55,8 +55,17 @@ def test_every_command_in_the_docs_exists(command: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=house.name_of)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    links = re.findall(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text())
+    assert [link for link, _ in links if not (page.parent / link).exists()] == []
+    lost = [(link, head) for link, head in links if head and head not in heads(page.parent / link if link else page)]
+    assert lost == []
+
+
+def heads(page: Path) -> set[str]:
+    """What may be linked to within a page: its headings, written as GitHub writes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in found}
 
 
 @pytest.mark.parametrize("name", [*LOCKS, APART])
