@@ -8,7 +8,7 @@ import pytest
 
 from oncepay.config import ConfigInvalid, from_env, read_master_key
 from oncepay.sandbox.main import place_of, url_of
-from tests.wire.cli import Shell
+from tests.wire.cli import Shell, running
 
 
 @pytest.fixture
@@ -106,6 +106,20 @@ def test_where_the_sandbox_cannot_listen_is_said(shell: Shell, tmp_path: Path, l
     ended, out, err = shell.run("sandbox", "--home", str(tmp_path / "home"), "--listen", listen)
     assert (ended, out) == (code, "")
     assert listen in err
+
+
+def test_a_folder_is_of_one_sandbox(shell: Shell, tmp_path: Path) -> None:
+    """A second one took the journal away from the first: its orders were gone at its next start."""
+    home, log = str(tmp_path / "home"), tmp_path / "log"
+    with running("sandbox", "--listen", "127.0.0.1:0", "--home", home, settings={}, log=log) as first:
+        first.wait_for("settings")
+        kept = (tmp_path / "home" / "sandbox.json").read_bytes()
+        with running("sandbox", "--listen", "127.0.0.1:0", "--home", home, settings={}, log=tmp_path / "2") as second:
+            assert second.ends() == 1
+            assert f"{home}: another sandbox" in second.said()
+        assert (tmp_path / "home" / "sandbox.json").read_bytes() == kept
+    with running("sandbox", "--listen", "127.0.0.1:0", "--home", home, settings={}, log=tmp_path / "3") as third:
+        third.wait_for("settings")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ vendor is: ``oncepay.sandbox.vendor``.
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import os
 import random
 import signal
@@ -108,6 +109,7 @@ class Sandbox:
         vendors: tuple[Vendor, ...] = (self.wechat, self.alipay, self.unionpay)
         self.vendors = {vendor.name: vendor for vendor in vendors}
         self.app = App(self)
+        self._held: int | None = None
         self._server: server.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -132,6 +134,11 @@ class Sandbox:
         """Listen, take up what an earlier process left, and write ``sandbox.json``."""
         listener = server.bind(self._host, self._port)
         self._port = listener.getsockname()[1]
+        try:
+            self._held = None if self.home is None else _hold(self.home)
+        except OSError:
+            listener.close()
+            raise
         self.open(self._public_url or url_of(self._host, self._port))
         self._server = server.server(self.app)
         self._serving = asyncio.create_task(self._server.serve([listener]))
@@ -155,6 +162,9 @@ class Sandbox:
         for vendor in self.vendors.values():
             await vendor.close()
         self._journal.close()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def pay(self, key: str, payer: str | None = None, channel: str | None = None) -> dict[str, Any]:
         """The payer pays the order of this number, or of what else its vendor hands out (code_url, prepay_id, ...).
@@ -282,6 +292,18 @@ class Config(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return 1 + len(self._sandbox.vendors)
+
+
+def _hold(home: Path) -> int:
+    """Keep a folder for this process: a second one would write a journal of its own over the first one's. The kernel
+    lets go of it when the process ends, however it ends. Raises BlockingIOError."""
+    folder = os.open(home, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(folder)
+        raise BlockingIOError(error.errno, "another sandbox works in this folder", str(home)) from None
+    return folder
 
 
 def _write_private(path: Path, data: bytes) -> None:
