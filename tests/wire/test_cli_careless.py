@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
 import pytest
 
 from oncepay.config import ConfigInvalid, from_env, read_master_key
@@ -80,6 +81,15 @@ def test_a_file_that_cannot_be_the_database_is_named(
     assert (code, out) == (5, "")
     assert f"{tmp_path / name}: " in err
     assert why in err
+
+
+def test_a_database_of_another_program_is_named(shell: Shell, tmp_path: Path) -> None:
+    with apsw.Connection(str(tmp_path / "oncepay.db")) as link:
+        link.execute("CREATE TABLE payment (id)")
+    code, out, err = shell.run("migrate")
+    assert (code, out) == (5, "")
+    assert f"{tmp_path / 'oncepay.db'}: " in err
+    assert "table payment already exists" in err
 
 
 def test_a_server_that_cannot_be_reached_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

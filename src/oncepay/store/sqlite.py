@@ -17,6 +17,7 @@ import apsw
 import msgspec
 
 from oncepay.domain.change import Change
+from oncepay.domain.errors import Unavailable
 from oncepay.domain.payment import Payment
 from oncepay.ports import DeliveryMark, DeliveryRow, Due, UnappliedRow
 from oncepay.store import rows
@@ -26,7 +27,7 @@ from oncepay.store.refusals import MigrationRefused
 from oncepay.store.sqlite_base import LIST_MAX, Base
 from oncepay.store.sqlite_directory import Directory
 from oncepay.store.sqlite_group import GroupWriter
-from oncepay.store.sqlite_link import Settings, Thread, Writer, connect, must_exist, settings_of
+from oncepay.store.sqlite_link import Settings, Thread, Writer, connect, must_exist, named, settings_of
 from oncepay.store.sqlite_lists import Lists, delivery_choice
 from oncepay.store.statements import load
 
@@ -53,6 +54,9 @@ async def open_sqlite(url: str, *, token: Callable[[], str], migrate: bool = Tru
         sql = {**load("sqlite"), **load("migrations.sql")}
         meta = await migrate_tables(writer, sql, token if migrate else None)
         return SqliteLedger(settings, writer, sql, meta)
+    except Unavailable as error:
+        await writer.close()
+        raise named(error, settings) from error
     except BaseException:
         await writer.close()
         raise

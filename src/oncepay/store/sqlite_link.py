@@ -103,8 +103,7 @@ def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] 
         if writer:
             link.set_busy_timeout(0)  # it works on the loop: who must wait does so on a thread
     except apsw.Error as error:
-        where = f"{Path(settings.path).absolute()}: " if settings.path else ""
-        raise Unavailable(f"{where}{unavailable(error)}") from error
+        raise named(unavailable(error), settings) from error
     return link
 
 
@@ -113,6 +112,11 @@ def _make_file(path: str) -> None:
     lets everybody read it, and gives its logs the same permissions. Where it cannot be made SQLite says why."""
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
+
+
+def named(error: OncepayError, settings: Settings) -> OncepayError:
+    """At the start, an error says of which file it is."""
+    return Unavailable(f"{Path(settings.path).absolute()}: {error.detail}") if settings.path else error
 
 
 def _switch_to_wal(link: apsw.Connection, busy_timeout_ms: int, pause: Callable[[float], None]) -> None:
