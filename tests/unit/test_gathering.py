@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from oncepay.publishers.links import Gathering
+from oncepay.publishers.links import Bounded, Gathering
 
 
 class Ended(asyncio.StreamReaderProtocol):
@@ -29,7 +29,7 @@ async def _broken_then_written() -> list[dict[str, Any]]:
     loop.set_exception_handler(lambda _, context: raised.append(context))
     server = await asyncio.start_server(lambda _, writer: writer.transport.abort(), "127.0.0.1", 0)
     try:
-        reader = asyncio.StreamReader()
+        reader = Bounded(loop=loop)
         protocol = Ended(reader)
         port = server.sockets[0].getsockname()[1]
         transport, _ = await loop.create_connection(lambda: protocol, "127.0.0.1", port)
