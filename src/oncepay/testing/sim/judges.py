@@ -45,6 +45,7 @@ class Judges:
         self._newest: dict[str, int] = {}  # payment -> newest version that an answer showed
         self._ids: dict[str, str] = {}  # order -> payment
         self._acknowledged: set[str] = set()
+        self._refunds: dict[tuple[str, str], int] = {}  # payment and refund_no of what was taken on -> minor
 
     def complain(self, promise: str, text: str) -> None:
         """Said once."""
@@ -74,6 +75,8 @@ class Judges:
         if said.status >= 300 or not isinstance(said.body, dict) or "order_no" not in said.body:
             return
         if "version" not in said.body:
+            if method == "POST" and path.endswith("/refunds"):
+                self._refunds[said.body["payment"], said.body["refund_no"]] = said.body["minor"]
             return
         self.saw("the API", said.body)
         payment, version = said.body["id"], said.body["version"]
@@ -81,6 +84,11 @@ class Judges:
             self.complain("I7", f"{payment}: version {version} was shown after version {floor} had been")
         self._newest[payment] = max(version, self._newest.get(payment, -1))
         self._acknowledged.add(said.body["order_no"])
+
+    def notified(self, path: str, status: int) -> None:
+        """What a channel's notification was answered: taken, not believed, or to be sent again."""
+        if status not in {200, 204, 404, 503}:
+            self.complain("I20", f"a notification to {path} was answered {status}")
 
     def saw(self, where: str, snapshot: dict[str, Any]) -> None:
         """A payment as it was shown."""
@@ -107,6 +115,8 @@ class Judges:
         was, now = (msgspec.json.decode(self._seen[payment][n])["status"] for n in sorted((one, other)))
         if was != now and (was, now) not in NEXT:
             self.complain("I7", f"{payment} went from {was} to {now}")
+        if (was, now) == ("closed", "paid") and self._world.options.late != "accept":
+            self.complain("I3", f"{payment} was closed, its app takes no late money, and late money has paid it")
 
     def _was_paid(self, where: str, snapshot: dict[str, Any]) -> None:
         paid = snapshot["paid"]
@@ -138,7 +148,17 @@ class Judges:
         known = {payment["order_no"] for payment in payments}
         for order_no in sorted(self._acknowledged - known):
             found.append(Complaint("I11", f"{order_no} was acknowledged and is not there", now_s))
-        return found
+        return [*found, *(Complaint("I11", text, now_s) for text in self._forgotten(payments))]
+
+    def _forgotten(self, payments: list[dict[str, Any]]) -> Iterator[str]:
+        """Refunds that were taken on and are not there, versions that were shown and are not reached."""
+        kept = {(p["id"], r["refund_no"]): r["minor"] for p in payments for r in p["refunds"]}
+        for (id_, refund_no), minor in self._refunds.items():
+            if kept.get((id_, refund_no)) != minor:
+                yield f"refund {refund_no} of {minor} of {id_} was acknowledged and is not there"
+        for payment in payments:
+            if payment["version"] < self._newest.get(payment["id"], 0):
+                yield f"{payment['id']} was shown in version {self._newest[payment['id']]}, and is {payment['version']}"
 
     def at_end(self, payments: list[dict[str, Any]], feed: list[dict[str, Any]]) -> None:
         """What must be so when all has come to rest. ``feed``: all events by the pull road."""

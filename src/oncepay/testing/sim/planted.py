@@ -14,7 +14,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from oncepay.domain import commands, decide, desk, ids, plan, settle
-from oncepay.domain.change import Change, StepKind
+from oncepay.domain.change import Change, Input, StepKind
+from oncepay.domain.payment import Payment
+from oncepay.engine import intake, refund
+from oncepay.engine.core import Engine
 from oncepay.engine.deliver import Deliverer
 from oncepay.ports import Outcome as Delivery
 from oncepay.publishers import links
@@ -158,6 +161,19 @@ def _delivered_unconfirmed() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _refund_only_decided() -> Iterator[None]:
+    async def decided(engine: Engine, payment: Payment, asked: Input) -> Payment:
+        change = decide.decide(payment, asked, engine.policy, engine.clock.now_ms())
+        return change.payment if change else payment
+
+    async def nothing(_: Engine, payment: Payment, **__: int) -> Payment:
+        return payment
+
+    with attribute(refund, "apply", decided), attribute(refund, "run_due", nothing):
+        yield
+
+
 PLANTED: Final = (
     Planted("money that comes late is dropped", frozenset({"I3"}), _late_money_dropped),
     Planted("channels are never asked", frozenset({"I2", "I3", "I15"}), _never_asked),
@@ -186,5 +202,11 @@ PLANTED: Final = (
         "an event that the shop refused counts as delivered",
         frozenset({"I8"}),
         edit(Deliverer._deliver, "if outcome.delivered:", "if outcome.why:"),  # noqa: SLF001
+    ),
+    Planted("a refund is acknowledged and nothing of it written", frozenset({"I11"}), _refund_only_decided),
+    Planted(
+        "a notification makes the centre raise",
+        frozenset({"I20"}),
+        edit(intake._place, "heard = Hear(", "raise KeyError(number)\n    heard = Hear("),  # noqa: SLF001
     ),
 )

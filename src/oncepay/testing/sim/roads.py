@@ -196,6 +196,7 @@ class Carrier:
             status, answer = await self._world.ask_centre("notify", Asked("POST", path, b"", raw, body), answer_s)
         except Lost:
             return None
+        self._world.judges.notified(path, status)
         self._world.note("channel", f"notifies {path} -> {status}")
         return status, answer
 

@@ -32,6 +32,7 @@ PAYMENT: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 SOMETIMES: Final = (
     *(f"payer {script}" for script in dict.fromkeys(SCRIPTS)),
     "a payment ended paid", "a payment ended closed", "a payment was closed: asked", "a payment was closed: expired",
+    "a notification was the first to tell of a payment", "a query was the first to tell of a payment",
     "a payment was paid and no notification ever came", "money after the deadline was accepted",
     "a person sent a refund elsewhere", "a vendor had a new certificate",
     "a process learned a new key of a vendor",

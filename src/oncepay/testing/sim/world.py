@@ -323,7 +323,8 @@ class World:
             self.note("store", described(values[0]) if told else f"{values[0].payment.id}: another was faster")
             if not told:
                 self.hit("a process lost the guard")
-
+            elif values[0].event is not None and "paid" in values[0].event.changes:
+                self.hits.update({f"a {e.road} was the first to tell of a payment" for e in values[0].evidence})
         elif name == "save_account":  # nothing else changes accounts here
             self.hit("a process learned a new key of a vendor")
 
