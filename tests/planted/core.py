@@ -27,6 +27,24 @@ ONE: Final = "one at a time"
 
 MESSAGES: Final = (
     Bug(
+        "A notification is acknowledged, and what it says is dropped",
+        LOST,
+        f"{STORIES}the_payer_pays_and_the_shop_hears_once[sqlite",
+        edit(intake._place, "await take_in(engine, payment, heard, body)", "pass"),
+    ),
+    Bug(
+        "The late answer of an earlier call counts as that of the call under way",
+        ONE,
+        f"{IN_DOUBT}the_answer_of_a_call_that_was_made_again_since_is_known_by_its_call[sqlite",
+        edit(step.do, "call_no=attempt.calls if call in {Call.PREPAY, Call.REFUND} else 0,", "call_no=0,"),
+    ),
+    Bug(
+        "All of a surplus goes back, though some of it went back without us",
+        AGAIN,
+        "tests/spec/test_domain_refund_doubt.py::test_of_surplus_goes_back_only_what_has_not_gone_back_without_us",
+        edit(settle.send_back, "attempt.minor - reserved(desk.payment, attempt.no)", "attempt.minor"),
+    ),
+    Bug(
         "A late word that it was closed takes back that it was paid",
         BACK,
         f"{FACTS}over_after_success_is_a_case_and_changes_nothing",

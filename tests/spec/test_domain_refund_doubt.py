@@ -9,8 +9,8 @@ import pytest
 from oncepay.domain.attempt import Call, Fact, Reason, Status
 from oncepay.domain.capabilities import MIN, Policy
 from oncepay.domain.change import Fault, StepKind
-from oncepay.domain.payment import RefundStatus
-from tests.unit.domain_kit import WX, Story, with_failed_refund
+from oncepay.domain.payment import Origin, RefundStatus
+from tests.unit.domain_kit import NO, WX, Story, with_failed_refund
 
 MARGIN_MS = 30 * MIN
 SURE: Policy = {"wx": msgspec.structs.replace(WX, refund_absent_margin_ms=MARGIN_MS)}
@@ -190,3 +190,18 @@ def test_where_there_is_room_for_both_both_go_out() -> None:
     story.say(Fact.MOVED, number)
     assert [r.status for r in story.payment.refunds] == [RefundStatus.DONE, RefundStatus.OPEN]
     assert (story.payment.kept, story.kinds()) == (0, ["refund"])
+
+
+def test_of_surplus_goes_back_only_what_has_not_gone_back_without_us() -> None:
+    """The vendor's console sent some of it back, and that is heard before the payment is."""
+    story = Story()
+    story.shown()
+    story.start(method="page")  # the first is no longer wanted
+    story.start(method="page", force=True)
+    second = story.payment.attempts[-1].no
+    story.shown(second)
+    story.say(Fact.MOVED)
+    assert story.payment.paid_by == NO != second
+    story.outside("console-1", 40, of=second, channel="pages")
+    story.say(Fact.MOVED, second)
+    assert [r.minor for r in story.payment.refunds if r.origin is Origin.SURPLUS] == [60]

@@ -11,13 +11,14 @@ import pytest
 
 from oncepay.domain import errors
 from oncepay.domain.attempt import Attempt, Call, Fact, Road
-from oncepay.domain.change import Begin, Change, Evidence, Hear
+from oncepay.domain.change import Begin, Change, Evidence, Hear, Step, StepKind
 from oncepay.domain.decide import decide
 from oncepay.domain.ids import payment_id
-from oncepay.domain.payment import PaymentStatus
+from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import plan
 from oncepay.engine import admin, core, intake, keys, workers
 from oncepay.engine.pay import NewAttempt, start
+from oncepay.engine.step import take
 from oncepay.ports import Answer, Answered, Draft, Page, Request
 from tests.spec.centre import Town
 from tests.spec.test_stories import paid
@@ -378,3 +379,39 @@ async def test_keys_are_fetched_again_also_after_a_fault_of_ours(town: Town, mon
     keys.refresh_keys(town.engine, account)
     await town.passes(61)
     assert town.engine.refreshing == set()
+
+
+async def test_the_answer_of_a_call_that_was_made_again_since_is_known_by_its_call(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code that it brings may be void by then, and the later call is under way still."""
+    town.faults({"fault": "drop_before", "call": "prepay", "times": 9}, notify_none=1.0)
+    shown = await town.pay("D-16")
+    assert not shown.credential
+    town.faults(notify_none=1.0)
+    held: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+    send = town.engine.transport.send
+
+    async def sent(request: Request, deadline_s: float) -> Answer:
+        answer, event = await send(request, deadline_s), asyncio.Event()
+        held.put_nowait(event)
+        await event.wait()
+        return answer
+
+    monkeypatch.setattr(town.engine.transport, "send", sent)
+
+    async def call_again() -> tuple[asyncio.Task[Payment], asyncio.Event]:
+        stored = await town.now(shown.payment)
+        attempt = stored.attempts[0]
+        town.sandbox.advance(max(0.0, (attempt.until_ms - town.now_ms) / 1000) + 1)
+        again = Step(kind=StepKind.PREPAY, at_ms=town.now_ms, number=attempt.no)
+        return asyncio.create_task(take(town.engine, stored, again)), await held.get()
+
+    (first, answers_first), (second, answers_second) = await call_again(), await call_again()
+    answers_first.set()
+    await first
+    attempt = await town.last_attempt(shown.payment)
+    assert (attempt.shown_ms, attempt.until_ms > town.now_ms) == (0, True)
+    answers_second.set()
+    await second
+    assert (await town.last_attempt(shown.payment)).shown_ms
