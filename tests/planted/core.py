@@ -6,7 +6,7 @@ from typing import Final
 
 from oncepay.domain import commands, decide, fingerprint, hear, ids, plan, settle
 from oncepay.domain.attempt import OVER, SUCCEEDED, TRANSITIONS, Fact
-from oncepay.engine import admin, core, deliver, directory, intake, step, workers
+from oncepay.engine import admin, audit, core, deliver, directory, intake, invariants, step, workers
 from oncepay.publishers import schedule
 from oncepay.testing.edits import edit, entry, put
 from tests.planted.bug import ASSERTED, Bug
@@ -25,6 +25,20 @@ ONCE: Final = "one order"
 AGAIN: Final = "nothing is refunded twice"
 ONE: Final = "one at a time"
 
+AUDITS: Final = (
+    Bug(
+        "The audit looks at the first page of payments only",
+        LOST,
+        "tests/spec/test_audit.py::test_all_pages_are_read[sqlite",
+        edit(audit._pages, "if not after:", "if True:"),
+    ),
+    Bug(
+        "The audit finds nothing in money that neither pays nor goes back",
+        TWICE,
+        "tests/spec/test_audit.py::test_money_that_neither_pays_nor_goes_back_is_named[sqlite",
+        edit(invariants._money, "if left > 0:", "if False:"),
+    ),
+)
 MESSAGES: Final = (
     Bug(
         "A notification is acknowledged, and what it says is dropped",
@@ -389,4 +403,4 @@ LOOP: Final = (
     ),
 )
 
-BUGS: Final = (*MESSAGES, *MONEY, *LOOP)
+BUGS: Final = (*MESSAGES, *MONEY, *LOOP, *AUDITS)

@@ -11,6 +11,7 @@ import pytest
 
 from oncepay.domain.attempt import Status
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund, RefundStatus
+from oncepay.engine import audit as audit_module
 from oncepay.engine.audit import BookRow, Report, Wanted, audit
 from oncepay.ports import UnappliedRow
 from tests.spec.centre import Town
@@ -239,3 +240,20 @@ async def test_what_changes_while_it_is_read_is_no_finding(town: Town) -> None:
     await town.passes(60)
     report = await _audited(town, of_payments(lambda _: before))
     assert not report.findings
+
+
+async def test_money_that_neither_pays_nor_goes_back_is_named(town: Town) -> None:
+    payment = await _sound(town)
+    told = await _audited(town, of_payments(lambda p: replace(p, paid_by="")))
+    texts = [finding.text for finding in told.findings if finding.rule == "money"]
+    assert f"7700 of {payment.attempts[0].no} neither pays nor goes back" in texts
+
+
+async def test_all_pages_are_read(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    payment = await _sound(town)
+    for n in range(2, 4):
+        await town.pay(f"A-{n}")
+    assert payment.version > 1, "with more than one delivery"
+    monkeypatch.setattr(audit_module, "PAGE", 1)
+    told = await _audited(town, {})
+    assert (told.findings, told.payments) == ([], {"paid": 1, "open": 2})
