@@ -17,6 +17,7 @@ UNPLACED: Final = "tests/spec/test_domain_unknown.py::test_"
 SWITCHING: Final = "tests/spec/test_domain_switching.py::test_"
 IN_DOUBT: Final = "tests/spec/test_doubt.py::test_"
 DELIVERED: Final = "tests/spec/test_doubt_deliveries.py::test_"
+REFUNDS: Final = "tests/spec/test_domain_refund_doubt.py::test_"
 INTENTS: Final = "tests/spec/test_intents.py::test_"
 STORIES: Final = "tests/spec/test_stories.py::test_"
 CHANNELS: Final = "tests/spec/test_channels.py::test_"
@@ -75,6 +76,18 @@ MESSAGES: Final = (
         LOST,
         f"{FACTS}one_message_may_hold_a_payment_and_its_refund",
         edit(hear.hear, "for evidence in heard.evidence\n    ]", "for evidence in heard.evidence[:1]\n    ]"),
+    ),
+    Bug(
+        "A refund that is done goes out under its next number too",
+        AGAIN,
+        f"{REFUNDS}a_refund_that_is_done_is_not_called_for_again",
+        edit(settle.money_out, "other.refused_ms or desk.now_ms", "other.refused_ms"),
+    ),
+    Bug(
+        "What was promised in a failed refund's stead goes out though that one went out after all",
+        AGAIN,
+        f"{REFUNDS}money_of_a_failed_refund_that_goes_out_after_all_leaves_room_for_no_other",
+        edit(hear._carried_out, "make_room(desk, reversed_)", "pass"),
     ),
     Bug(
         "A fault of our account counts as the end of the payer's attempt",
@@ -268,6 +281,12 @@ LOOP: Final = (
         edit(step.take, "if bodies is None:\n        return await engine.load(payment.id)", "bodies = bodies or {}"),
     ),
     Bug(
+        "Who stood still makes its call though the time of that is over",
+        AGAIN,
+        f"{INTENTS}a_process_that_stood_still_after_its_intent_makes_no_call_whose_time_is_over",
+        edit(step._ask, "attempt.until_ms <= engine.clock.now_ms()", "False"),
+    ),
+    Bug(
         "A call that is made again is made anew, not repeated byte for byte",
         TWICE,
         f"{INTENTS}a_call_is_repeated_byte_for_byte_whatever_has_changed_since",
@@ -293,8 +312,8 @@ LOOP: Final = (
         "tests/spec/test_secrets.py::test_no_secret_stands_in_the_log_of_a_story",
         edit(
             step._ask,
-            "answer: Answer = await engine.transport.send(",
-            'log.info("call.made account=%s", account); answer: Answer = await engine.transport.send(',
+            "answer = await engine.transport.send(",
+            'log.info("call.made account=%s", account); answer = await engine.transport.send(',
         ),
     ),
     Bug(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from oncepay.domain.change import Change
+from oncepay.domain.payment import RefundStatus
 from oncepay.domain.plan import plan
 from oncepay.engine import step
 from oncepay.ports import Answer, Request
@@ -68,3 +70,35 @@ async def test_of_two_processes_that_plan_the_same_step_one_calls(town: Town, mo
     monkeypatch.setattr(town.engine.transport, "send", recorded)
     await asyncio.gather(*(step.take(town.engine, payment, planned) for _ in range(5)))
     assert len(calls) == 1
+
+
+async def test_a_process_that_stood_still_after_its_intent_makes_no_call_whose_time_is_over(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then others may have found that the channel knows of no such refund, and given the money back under another
+    number: its call would send it a second time."""
+    shown = await town.pay("A-1")
+    await town.payer_pays(shown)
+    calls: list[Request] = []
+    send, commit = town.engine.transport.send, town.engine.commit
+
+    async def recorded(request: Request, deadline_s: float) -> Answer:
+        calls.append(request)
+        return await send(request, deadline_s)
+
+    async def stands_still(change: Change, **more: Any) -> Any:
+        bodies = await commit(change, **more)
+        if bodies:
+            town.sandbox.advance(3_600)
+        return bodies
+
+    monkeypatch.setattr(town.engine.transport, "send", recorded)
+    with monkeypatch.context() as still:
+        still.setattr(town.engine, "commit", stands_still)
+        payment = await town.refunds(shown.payment, "r1", 100)
+    assert calls == []
+    assert payment.refunds[0].status is RefundStatus.OPEN
+    await town.passes(60)
+    payment = await town.now(shown.payment)
+    assert payment.refunds[0].status is RefundStatus.DONE, "it is followed as any call that was not answered"
+    assert town.refunds_in_books(payment) == [100]

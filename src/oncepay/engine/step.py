@@ -88,7 +88,11 @@ async def _ask(
             message = f"the first body of {attempt.no} is not stored"
             raise LookupError(message)
     capabilities = channel.capabilities
-    if await engine.ceiling.admits(account.id, capabilities.calls_per_s):
+    if not await engine.ceiling.admits(account.id, capabilities.calls_per_s):
+        answer: Answer = NotSent(why="more calls wait for this account than may be made in a second")
+    elif attempt.until_ms <= engine.clock.now_ms():  # we stood still; what was done since relies on its being over
+        answer = NotSent(why="the time of this call was over before it was made")
+    else:
         request = channel.build(
             call,
             attempt,
@@ -98,9 +102,7 @@ async def _ask(
             nonce=engine.dice.token(),
             host=_host(attempt, call),
         )
-        answer: Answer = await engine.transport.send(request, capabilities.call_deadline_ms / 1000)
-    else:
-        answer = NotSent(why="more calls wait for this account than may be made in a second")
+        answer = await engine.transport.send(request, capabilities.call_deadline_ms / 1000)
     read = channel.read(call, answer, attempt, account, now_ms=engine.clock.now_ms(), nonce=engine.dice.token())
     if read.refresh:
         refresh_keys(engine, account)
