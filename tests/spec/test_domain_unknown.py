@@ -106,3 +106,22 @@ def test_a_refund_lost_altogether_is_the_same_when_it_is_asked_for_again() -> No
     assert (story.a_refund("r1").status, story.a_refund("r1").origin) == (RefundStatus.DONE, Origin.APP)
     assert (story.payment.kept, len(story.payment.refunds)) == (40, 1)
     assert story.next() is None
+
+
+def test_it_is_known_by_the_number_of_a_later_try_too() -> None:
+    """An older state was restored: the first try had been over, the second goes out."""
+    story = Story().paid()
+    story.refund("r1", 30)
+    story.say(Fact.MOVED, out_number(ID, "r1", 1), direction=Direction.OUT, of=NO, minor=30)
+    assert story.a_refund("r1").status is RefundStatus.DONE
+    assert (story.payment.kept, len(story.payment.refunds)) == (70, 1)
+    assert story.next() is None, "it is not sent again"
+
+
+def test_one_lost_altogether_is_known_by_a_later_try_too() -> None:
+    story = Story().paid()
+    story.outside(out_number(ID, "r1", 1), 30)
+    story.refund("r1", 30)
+    assert (story.a_refund("r1").status, story.a_refund("r1").origin) == (RefundStatus.DONE, Origin.APP)
+    assert (story.payment.kept, len(story.payment.refunds)) == (70, 1)
+    assert story.next() is None

@@ -10,7 +10,7 @@ import msgspec
 from oncepay.domain.attempt import Attempt, Direction, Fact, Status
 from oncepay.domain.change import Evidence, Hear, Said
 from oncepay.domain.desk import Desk, in_doubt, incoming, outgoing, reserved
-from oncepay.domain.ids import ID_LENGTH
+from oncepay.domain.ids import ID_LENGTH, out_numbers
 from oncepay.domain.payment import Origin, Refund, RefundStatus
 from oncepay.domain.settle import LAST_DAYS_MS, OUTSIDE_MARK, add_try, free_number
 
@@ -51,12 +51,12 @@ def adopted(desk: Desk, number: str, by: Hear | Said, minor: int | None, currenc
 
 
 def adopt_out(desk: Desk, evidence: Evidence, heard: Hear) -> Attempt | None:
-    """A number that a refund of ours would get next is that refund: its row was lost, and another number would send
-    the money twice. Any other went out without us, and is recorded here."""
+    """A number that a refund of ours would get, now or later, is that refund: the rows of its tries were lost, and
+    another number would send the money twice. Any other went out without us, and is recorded here."""
     if evidence.fact in _NOTHING:
         return None
     for refund in desk.payment.refunds:
-        if refund.status is RefundStatus.OPEN and free_number(desk.payment, refund.refund_no) == evidence.number:
+        if refund.status is RefundStatus.OPEN and evidence.number in out_numbers(desk.payment.id, refund.refund_no):
             return add_try(desk, refund.refund_no, evidence.number)
     if evidence.fact is Fact.MOVED:
         _outside(desk, evidence, heard)

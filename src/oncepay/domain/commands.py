@@ -9,7 +9,7 @@ from oncepay.domain.capabilities import Capabilities
 from oncepay.domain.change import Amend, AskRefund, Close, Reopen, Start
 from oncepay.domain.desk import Desk, incoming, unsettled
 from oncepay.domain.fingerprint import check_same_refund
-from oncepay.domain.ids import ATTEMPTS_MAX, ID_LENGTH, check_number, in_number, out_number
+from oncepay.domain.ids import ATTEMPTS_MAX, ID_LENGTH, check_number, in_number, out_numbers
 from oncepay.domain.money import check_amount
 from oncepay.domain.payment import Origin, Payment, PaymentStatus, Refund
 from oncepay.domain.settle import OUTSIDE_MARK, numbers_taken
@@ -209,12 +209,12 @@ def ask_refund(desk: Desk, asked: AskRefund) -> None:
 def _claim(desk: Desk, refund_no: str) -> Refund | None:
     """A refund of this very number whose row was lost, and whose money was then seen to go out: it is this one. Its
     number says so, for it is a hash of the refund's."""
-    number = out_number(desk.payment.id, refund_no, 0)
-    lost, attempt = desk.payment.refund(OUTSIDE_MARK + number), desk.payment.attempt(number)
-    if lost is None or attempt is None:
-        return None
-    desk.set_attempt(attempt, refund_no=refund_no)
-    return desk.set_refund(lost, refund_no=refund_no, origin=Origin.APP)
+    for number in out_numbers(desk.payment.id, refund_no):
+        lost, attempt = desk.payment.refund(OUTSIDE_MARK + number), desk.payment.attempt(number)
+        if lost is not None and attempt is not None:
+            desk.set_attempt(attempt, refund_no=refund_no)
+            return desk.set_refund(lost, refund_no=refund_no, origin=Origin.APP)
+    return None
 
 
 def _why_unpaid(payment: Payment) -> str:

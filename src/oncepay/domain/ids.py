@@ -23,6 +23,7 @@ from oncepay.domain.errors import NumberInvalid
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base32: no I, L, O, U
 ID_LENGTH: Final = 26
 ATTEMPTS_MAX: Final = 64
+TRIES_MAX: Final = 128  # more than a channel takes of one refund: monthly, daily, and by people
 OUT_MARK: Final = "R"
 
 _CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ALPHABET.encode())
@@ -62,6 +63,11 @@ def in_number(payment: str, index: int) -> str:
 def out_number(payment: str, refund_no: str, try_: int) -> str:
     """The number of try ``try_`` (from 0) of a refund: given again after a lost row, it means the same refund."""
     return f"{payment}{OUT_MARK}{hashed(5, refund_no, str(try_))}"
+
+
+def out_numbers(payment: str, refund_no: str) -> list[str]:
+    """The numbers that tries of a refund have or would have: it is known by each of them."""
+    return [out_number(payment, refund_no, try_) for try_ in range(TRIES_MAX)]
 
 
 def payment_of(number: str) -> str:
