@@ -127,6 +127,7 @@ async def test_a_refund_that_is_refused_with_a_word_for_everything_ends_too(town
     await town.passes(7 * DAY_S)
     payment = await town.now(shown.payment)
     assert {r.refund_no: r.status for r in payment.refunds} == {"r1": RefundStatus.FAILED, "r2": RefundStatus.DONE}
+    assert payment.refunds[0].why.startswith("INVALID_REQUEST")
     assert town.refunds_in_books(payment) == [8000, 100]
     assert "refund_stuck" in await town.cases()
 

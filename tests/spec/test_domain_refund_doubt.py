@@ -44,6 +44,16 @@ def test_absent_twice_well_after_the_refusal_is_over_and_another_number_is_tried
     assert story.refund_call() != number
 
 
+def test_why_it_was_refused_is_not_forgotten_when_it_is_absent() -> None:
+    """It is what the app and the operator are told of a refund that failed: not that the channel knows of none."""
+    story, number = refused_when_repeated()
+    for wait_ms in (MARGIN_MS, WX.absent_apart_ms):
+        story.queried(Fact.SILENT, number, words="no answer within 8 s")
+        story.wait(wait_ms)
+        story.queried(Fact.ABSENT, number, words="RESOURCE_NOT_EXISTS")
+    assert (story.attempt(number).status, story.attempt(number).words) == (Status.OVER, "10")
+
+
 def test_absent_before_the_margin_says_nothing() -> None:
     story, number = refused_when_repeated()
     while story.now < story.attempt(number).refused_ms + MARGIN_MS - 6 * MIN:

@@ -164,6 +164,8 @@ def _learn(desk: Desk, attempt: Attempt, evidence: Evidence, fact: Fact) -> tupl
     attempt = desk.payment.attempt(attempt.no) or attempt
     learned = learn(attempt.status, fact)
     fields: dict[str, Any] = {"fact": evidence.fact, "fault": evidence.fault.value, "words": evidence.words}
+    if attempt.refused_ms and evidence.fact in {Fact.ABSENT, Fact.SILENT} and evidence.call is Call.QUERY_REFUND:
+        del fields["words"]  # that there is none is no reason: why it was refused is
     if learned.news:
         fields["status"] = learned.status
         if learned.status is Status.OVER:
