@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from oncepay.channels.alipay.codes import CODES, FAMILIES, SUB_CODES, last_part
@@ -16,8 +17,10 @@ from tests.channels.alipay_kit import (
     answered,
     evidence,
     failed,
+    order,
     raw,
     read,
+    refund,
     unsigned,
 )
 from tests.channels.kit import ABSENT, ACCOUNT_, ASK, BALANCE, MOMENT, REFUSED, said
@@ -144,6 +147,30 @@ def test_a_signed_refusal(code: str, sub_code: str, expected: tuple[str, ...]) -
         assert found[call].of == (NO if call in OUT else "")
         assert found[call].road is (Road.QUERY if call in {Call.QUERY, Call.QUERY_REFUND} else Road.REPLY)
         assert (found[call].minor, found[call].said_ms) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "sub_code", "first", "insisted"),
+    [
+        ("40004", "ACQ.INVENTED_TOMORROW", ASK, REFUSED),
+        ("40004", "ACQ.TRADE_HAS_CLOSE", ASK, REFUSED),
+        ("40004", "", ASK, REFUSED),
+        ("40004", "ACQ.SYSTEM_ERROR", ASK, ASK),
+        ("40004", "aop.AQC.SYSTEM_ERROR", ASK, ASK),
+        ("20000", "isp.unknow-error", ASK, ASK),
+        ("99999", "ACQ.INVENTED_TOMORROW", ASK, ASK),
+        ("40004", "ACQ.REFUND_CHARGE_ERROR", MOMENT, MOMENT),
+        ("40004", "ACQ.SELLER_BALANCE_NOT_ENOUGH", BALANCE, BALANCE),
+        ("40006", "isv.app-api-punished", ACCOUNT_, ACCOUNT_),
+    ],
+)
+def test_a_refund_that_is_refused_again_and_again(code: str, sub_code: str, first: str, insisted: str) -> None:
+    """The sixth time it counts as refused; what then becomes of its number, its query decides."""
+    answer = failed(Call.REFUND, sub_code, code=code)
+    tries = [msgspec.structs.replace(refund(), calls=n) for n in (1, 5, 6, 50)]
+    assert [said(evidence(Call.REFUND, answer, attempt)) for attempt in tries] == [first, first, insisted, insisted]
+    answer, attempt = failed(Call.PREPAY, sub_code, code=code), msgspec.structs.replace(order(), calls=6)
+    assert said(evidence(Call.PREPAY, answer, attempt)) == said(evidence(Call.PREPAY, answer))
 
 
 def test_every_code_that_we_know_is_tried() -> None:

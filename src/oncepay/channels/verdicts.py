@@ -25,3 +25,8 @@ ASK: Final = Verdict(Fact.SILENT)  # it says nothing certain of the attempt
 ACCOUNT: Final = Verdict(Fact.SILENT, fault=Fault.ACCOUNT)
 BALANCE: Final = Verdict(Fact.SILENT, fault=Fault.BALANCE)
 MOMENT: Final = Verdict(Fact.SILENT, fault=Fault.MOMENT)
+
+# Calls of one refund's number, by the timetables some minutes: so often it may be refused in words that leave it open.
+# Then it is a refusal, and as it is of a repeated call, the number is over only when its query has said twice, well
+# after, that there is no such refund. For ever it would hold up the others of its payment.
+INSISTED: Final = 6

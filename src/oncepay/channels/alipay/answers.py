@@ -78,7 +78,7 @@ def read(told: Genuine | Doubt | Said, asked: Asked) -> Read:
             return _READERS[asked.call](told.text, asked)
     except ValueError as error:
         return Read(evidence=(_silent(asked, ASK, f"unreadable: {error}"),))
-    found = verdict(asked.call, said.code, said.sub_code)
+    found = verdict(asked.call, said.code, said.sub_code, calls=asked.attempt.calls)
     wrong = ""
     if found.fact is not Fact.SILENT and said.out_trade_no:
         wrong = differing(out_trade_no=(said.out_trade_no, _trade(asked)))

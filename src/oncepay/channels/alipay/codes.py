@@ -4,17 +4,20 @@ tables say ``REFUSED`` or ``ABSENT``. Everything else is found out by a query.
 A code that means "it was paid", "it is closed" or "another request came before" is never a refusal: what had happened
 before may have moved the money. Sources: the tables of each method in the official documentation. The vendor writes the
 same code with several prefixes (``ACQ.X``, ``aop.ACQ.X``, the misspelt ``AQC.X``, ``X``): the last part counts. A code
-that is not here is ``ASK``: a new word fails nothing.
+that is not here is ``ASK``: a new word fails nothing. But a refund that is refused each time its number is called
+again, whatever the word, is refused at last (``INSISTED``); by an error of the system nothing is refused.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, MOMENT, REFUSED, Verdict
+from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, INSISTED, MOMENT, REFUSED, Verdict
 from oncepay.domain.attempt import Call
 
 DONE: Final = "10000"
+FAILED: Final = "40004"
+SYSTEM_ERROR: Final = "SYSTEM_ERROR"
 
 _COLUMNS: Final = (Call.PREPAY, Call.QUERY, Call.CLOSE, Call.CANCEL, Call.REFUND, Call.QUERY_REFUND)
 _EACH: Final = dict.fromkeys(_COLUMNS, ASK)
@@ -39,14 +42,14 @@ CODES: Final = {
     "40001": _ACCOUNT,
     "40002": _ACCOUNT,
     "40003": _ACCOUNT,
-    "40004": _NOTHING_CERTAIN,
+    FAILED: _NOTHING_CERTAIN,
     "40005": _MOMENT,
     "40006": _ACCOUNT,
 }
 GATEWAY: Final = frozenset({"20001", "40001", "40002", "40003", "40006"})
 
 SUB_CODES: Final = {
-    "SYSTEM_ERROR": _NOTHING_CERTAIN,
+    SYSTEM_ERROR: _NOTHING_CERTAIN,
     # Of this request.
     "INVALID_PARAMETER": _INSTRUCTION,
     "INVALID-PARAMETER": _INSTRUCTION,
@@ -115,14 +118,15 @@ def last_part(sub_code: str) -> str:
     return sub_code.rpartition(".")[2].strip().upper()
 
 
-def verdict(call: Call, code: str, sub_code: str) -> Verdict:
+def verdict(call: Call, code: str, sub_code: str, *, calls: int = 1) -> Verdict:
     """What a signed refusal means. What business systems say (40004), and the gateway of what a request holds (40002),
-    is looked up by its sub code."""
-    row = CODES.get(code, _NOTHING_CERTAIN)
-    if code in {"40002", "40004"}:
-        part = last_part(sub_code)
+    is looked up by its sub code. ``calls``: of the attempt's number so far."""
+    row, part = CODES.get(code, _NOTHING_CERTAIN), last_part(sub_code)
+    if code in {"40002", FAILED}:
         family = next((found for head, found in FAMILIES.items() if part.startswith(head)), row)
         row = SUB_CODES.get(part, family)
+    if row[call] is ASK and call is Call.REFUND and code == FAILED and part != SYSTEM_ERROR and calls >= INSISTED:
+        return REFUSED
     return row[call]
 
 

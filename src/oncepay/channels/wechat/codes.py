@@ -4,17 +4,16 @@ where the table says ``REFUSED`` or ``ABSENT``. Everything else is found out by 
 Sources: the tables 错误码 of each call in the official documentation; older pages spell the same codes without
 underscores, so both spellings are one. A code that is not here is ``ASK``: a new word fails nothing.
 
-But a refund that is refused each time its number is called again would be called for ever, and hold up the others of
-its payment: ``INVALID_REQUEST`` says that nothing is left to refund, too. ``INSISTED`` calls are minutes, longer than
-the one that must lie between two refunds of an order. Then it is a refusal, and since it is of a repeated call, the
-number is over only when its query has said twice, half an hour later, that there is no such refund.
+But a refund that is refused each time its number is called again is refused at last (``INSISTED``): ``INVALID_REQUEST``
+says that nothing is left to refund, too. Till then more than the minute has passed that must lie between two refunds
+of an order, of which it is said as well.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, MOMENT, REFUSED, Verdict
+from oncepay.channels.verdicts import ABSENT, ACCOUNT, ASK, BALANCE, INSISTED, MOMENT, REFUSED, Verdict
 from oncepay.domain.attempt import Call
 
 _COLUMNS: Final = (Call.PREPAY, Call.QUERY, Call.CLOSE, Call.REFUND, Call.QUERY_REFUND)
@@ -44,8 +43,8 @@ _ROWS: Final = {
     "APPID_MCHID_NOT_MATCH":  (ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT),
     # Not enough: of a payer where a payer is debited, of the merchant where it refunds.
     "NOT_ENOUGH":             (ASK,     ASK,     ASK,     BALANCE, ASK),
-    # Of the moment: the same number again, later.
-    "RULE_LIMIT":             (MOMENT,  MOMENT,  MOMENT,  MOMENT,  MOMENT),
+    # Of the moment: the same number again, later. A rule that a refund breaks may be one for good.
+    "RULE_LIMIT":             (MOMENT,  MOMENT,  MOMENT,  ASK,     MOMENT),
     "FREQUENCY_LIMITED":      (MOMENT,  MOMENT,  MOMENT,  MOMENT,  MOMENT),
     "FREQUENCY_LIMIT_EXCEED": (MOMENT,  MOMENT,  MOMENT,  MOMENT,  MOMENT),
     "RATELIMIT_EXCEEDED":     (MOMENT,  MOMENT,  MOMENT,  MOMENT,  MOMENT),
@@ -67,9 +66,6 @@ def one_spelling(code: str) -> str:
 VERDICTS: Final = {one_spelling(code): dict(zip(_COLUMNS, row, strict=True)) for code, row in _ROWS.items()}
 # The only codes that mean what they say under a status of 500 and above.
 _DEFINITE_AT_500: Final = frozenset({one_spelling("OPENID_MISMATCH"), one_spelling("INVALID_TRANSACTIONID")})
-
-
-INSISTED: Final = 6  # calls of one refund's number; by the timetable more than two minutes
 
 
 def verdict(call: Call, status: int, code: str, *, calls: int = 1) -> Verdict:
