@@ -56,6 +56,18 @@ async def test_an_abandoned_checkout_ends_closed(town: Town, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BY_METHOD)
+async def test_a_minute_to_pay_is_a_minute_in_which_it_can_be_paid(town: Town, name: str) -> None:
+    """Till its end, also for who loads the page again; nothing is to be had by asking for a new code."""
+    shown = await starts_with(town, "C-9", name, minutes=1)
+    await town.passes(45)
+    again = await town.starts(shown.payment, *way(name))
+    assert again.credential == shown.credential
+    assert (await town.now(shown.payment)).attempts[0].calls == shown.payment.attempts[0].calls
+    await town.payer_pays(again)
+    assert (await town.now(shown.payment)).status is PaymentStatus.PAID
+
+
+@pytest.mark.parametrize("name", BY_METHOD)
 async def test_the_same_again_is_the_same_code(town: Town, name: str) -> None:
     shown = await starts_with(town, "C-4", name)
     again = await town.starts(shown.payment, *way(name))

@@ -261,10 +261,12 @@ async def _until_shown(engine: Engine, payment: Payment, asked: Start, end: int)
 
 
 def _usable(payment: Payment, attempt: Attempt, now_ms: int) -> bool:
-    """A credential is handed out only while it works and the payment may be paid by it."""
+    """A credential is handed out only while it works and the payment may be paid by it. One that works for as long as
+    the attempt is not replaced before: a new one would work no longer."""
+    until_ms = attempt.credential_until_ms
     return (
         attempt.shown_ms > 0
-        and attempt.credential_until_ms > now_ms + CREDENTIAL_MARGIN_MS
+        and (until_ms > now_ms + CREDENTIAL_MARGIN_MS or 0 < attempt.expires_ms <= until_ms)
         and payment.status is PaymentStatus.OPEN
         and now_ms < end_ms(payment, attempt)
     )
