@@ -346,7 +346,8 @@ PREPAY_ID = "wx1516000098a67dfba4774967834c341600"
     ],
 )
 def test_what_the_payer_gets(method: str, told: dict[str, str], type_: str, life_ms: int) -> None:
-    found = read(Call.PREPAY, answered(200, told), order(method=method))
+    attempt = msgspec.structs.replace(order(method=method), expires_ms=NOW_MS + 7_200_001)
+    found = read(Call.PREPAY, answered(200, told), attempt)
     assert [(e.fact, e.said_ms, e.words) for e in found.evidence] == [(Fact.PENDING, NOW_MS, "")]
     assert found.credential is not None
     body = json.loads(found.credential.body)
@@ -358,6 +359,17 @@ def test_what_the_payer_gets(method: str, told: dict[str, str], type_: str, life
         assert (body["appId"], body["timeStamp"], body["nonceStr"]) == (APPID, str(NOW_MS // 1000), NONCE)
     else:
         assert (body["prepayid"], body["partnerid"]) == (PREPAY_ID, MCHID)
+
+
+@pytest.mark.parametrize(
+    ("expires_ms", "until_ms"),
+    [(NOW_MS + 600_000, NOW_MS + 600_000), (NOW_MS + 8_000_000, NOW_MS + 7_200_000), (0, NOW_MS + 7_200_000)],
+)
+def test_a_code_works_no_longer_than_the_time_to_pay(expires_ms: int, until_ms: int) -> None:
+    answer = answered(200, {"code_url": "weixin://wxpay/bizpayurl?pr=1"})
+    found = read(Call.PREPAY, answer, msgspec.structs.replace(order(), expires_ms=expires_ms))
+    assert found.credential is not None
+    assert found.credential.until_ms == until_ms
 
 
 @pytest.mark.parametrize("method", ["native", "h5", "jsapi", "app", ""])

@@ -106,7 +106,7 @@ def _prepaid(genuine: Genuine, asked: Asked) -> Read:
     if asked.method is None:
         raise ValueError("no such method")
     prepaid = decode(PREPAID, genuine.body)
-    made = credential(prepaid, asked.attempt.method, asked.method, asked.opened, now_ms=asked.now_ms, nonce=asked.nonce)
+    made = credential(prepaid, asked.attempt, asked.method, asked.opened, now_ms=asked.now_ms, nonce=asked.nonce)
     read = _silent(asked, Verdict(Fact.PENDING), "", genuine)
     return msgspec.structs.replace(read, credential=made)
 

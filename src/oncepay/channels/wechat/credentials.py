@@ -18,12 +18,17 @@ import msgspec
 from oncepay.channels.rsa import sign
 from oncepay.channels.wechat.accounts import Opened
 from oncepay.channels.wechat.wire import Prepaid
+from oncepay.domain.attempt import Attempt
 from oncepay.domain.capabilities import Method
 from oncepay.domain.change import Credential
 
 
-def credential(prepaid: Prepaid, name: str, method: Method, opened: Opened, *, now_ms: int, nonce: str) -> Credential:
-    """Raises ValueError when what the method needs is not in the answer."""
+def credential(
+    prepaid: Prepaid, attempt: Attempt, method: Method, opened: Opened, *, now_ms: int, nonce: str
+) -> Credential:
+    """Its own life does not end with the time to pay, but what it is good for does. Raises ValueError when what the
+    method needs is not in the answer."""
+    name, until_ms = attempt.method, now_ms + method.credential_life_ms
     if name == "native":
         body = {"type": "qr", "code_url": _there(prepaid.code_url)}
     elif name == "h5":
@@ -32,7 +37,7 @@ def credential(prepaid: Prepaid, name: str, method: Method, opened: Opened, *, n
         body = page_parameters(_there(prepaid.prepay_id), opened, now_ms=now_ms, nonce=nonce)
     else:
         body = app_parameters(_there(prepaid.prepay_id), opened, now_ms=now_ms, nonce=nonce)
-    return Credential(body=msgspec.json.encode(body).decode(), until_ms=now_ms + method.credential_life_ms)
+    return Credential(body=msgspec.json.encode(body).decode(), until_ms=min(attempt.expires_ms or until_ms, until_ms))
 
 
 def _there(text: str) -> str:
