@@ -21,7 +21,7 @@ CALLS_MAX: Final = 1_000_000
 
 _LISTEN: Final = re.compile(r"(?P<host>\[[0-9A-Za-z.:%]+\]|[0-9A-Za-z._:%-]+):(?P<port>[0-9]{1,5})")
 _DATABASE_URL: Final = re.compile(r"sqlite://(/|:memory:|$)|postgres(ql)?://")
-_PUBLIC_URL: Final = re.compile(r"https?://[!-~]+")
+_PUBLIC_URL: Final = re.compile(r"https?://[!\"$->@-~]+")
 
 
 class ConfigInvalid(OncepayError):
@@ -73,7 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if _DATABASE_URL.match(self.database_url) is None:  # not shown: a password may stand in it
             yield "ONCEPAY_DATABASE_URL: must be sqlite:///path (sqlite:////path from the root) or postgresql://..."
         if self.public_url and not _PUBLIC_URL.fullmatch(self.public_url):
-            yield f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://, without blanks"
+            yield f"ONCEPAY_PUBLIC_URL: {self.public_url!r} must start with https:// or http://, without blanks, ? or #"
         if self.redis_url and not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
             yield "ONCEPAY_REDIS_URL: must start with redis://, rediss:// or unix://"
         if self.log_level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:

@@ -178,7 +178,7 @@ def test_many_wishes_for_another_protocol_in_one_piece() -> None:
         ("START_BUDGET_S", ["0", "nan", "inf"]),
         ("CALLS_PER_S", ["nan", "inf", "-1"]),
         ("RAW_DAYS", ["30", "99999999999999999999", "-1"]),
-        ("PUBLIC_URL", ["https://", "https://a b", "https://a\n", "ftp://a"]),
+        ("PUBLIC_URL", ["https://", "https://a b", "https://a\n", "ftp://a", "https://a?b=c", "https://a/#b"]),
         ("LISTEN", ["", "host", ":80", "a b:80", "host:65536", "host:²", "host:-1", "[::1]", "http://host:80"]),
     ],
 )
