@@ -9,7 +9,7 @@ import ssl
 import zlib
 from typing import Final
 
-from oncepay.outbound import CallFailed, Client, RequestInvalid, Resolve, look_up
+from oncepay.outbound import CallFailed, Client, LookUp, RequestInvalid, Resolve
 from oncepay.ports import Answer, Answered, NotSent, Request, Unknown
 
 ANSWER_BYTES_MAX: Final = 1_048_576  # after decompression
@@ -27,14 +27,20 @@ class HttpTransport:
         self,
         *,
         tls: ssl.SSLContext | None = None,
-        resolve: Resolve = look_up,
+        resolve: Resolve | None = None,
         connections: int = 256,
         idle_s: float = IDLE_S,
     ) -> None:
         """``tls``: a context with more certificate authorities; one that verifies less is refused (ValueError).
         ``connections``: at most so many at a time to one host; a request that waits for one past its deadline is not
         sent. ``idle_s``: how long an unused connection is kept."""
-        self._client = Client(tls=tls, resolve=resolve, per_host=connections, idle_s=idle_s, body_max=ANSWER_BYTES_MAX)
+        self._client = Client(
+            tls=tls,
+            resolve=resolve or LookUp(),
+            per_host=connections,
+            idle_s=idle_s,
+            body_max=ANSWER_BYTES_MAX,
+        )
 
     async def send(self, request: Request, deadline_s: float) -> Answer:
         """Send once and wait at most ``deadline_s`` seconds for the whole answer. Follows no redirect, repeats

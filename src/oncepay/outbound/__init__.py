@@ -12,20 +12,21 @@ who judges addresses there has judged where the bytes go. The name is still what
 
 from __future__ import annotations
 
-from oncepay.outbound.client import Client, Resolve, look_up, verified
+from oncepay.outbound.client import Client, Resolve, verified
 from oncepay.outbound.message import CallFailed, Origin, Reply, RequestInvalid, compose, read_url
+from oncepay.outbound.names import LookUp
 from oncepay.outbound.wire import HEAD_BYTES_MAX
 
 __all__ = [
     "HEAD_BYTES_MAX",
     "CallFailed",
     "Client",
+    "LookUp",
     "Origin",
     "Reply",
     "RequestInvalid",
     "Resolve",
     "compose",
-    "look_up",
     "read_url",
     "verified",
 ]

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
-from socket import SOCK_STREAM
 from typing import Final
 
 from oncepay.outbound.message import CallFailed, Origin, Reply, compose
@@ -17,12 +16,6 @@ from oncepay.outbound.wire import Pool, Wire
 NAMES_S: Final = 10.0  # how long a resolved name is remembered
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-async def look_up(host: str, port: int) -> list[str]:
-    """The machine's own resolver. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 @cache
@@ -46,7 +39,7 @@ class Client:
         self,
         *,
         tls: ssl.SSLContext | None = None,
-        resolve: Resolve = look_up,
+        resolve: Resolve,
         per_host: int,
         idle_s: float,
         body_max: int,
@@ -189,7 +182,7 @@ class Client:
         loop = asyncio.get_running_loop()
         name = origin.host, origin.port
         until, looking = self._names.get(name, (0.0, None))
-        if looking is None or until <= loop.time() or (looking.done() and not _found(looking)):
+        if looking is None or (looking.done() and (until <= loop.time() or not _found(looking))):
             looking = asyncio.ensure_future(self._look(*name))
             looking.add_done_callback(_found)
             self._names[name] = loop.time() + NAMES_S, looking

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from oncepay.outbound import Resolve, look_up, verified
+from oncepay.outbound import LookUp, Resolve, verified
 from oncepay.ports import Endpoint, Message, Outcome, Publisher
 from oncepay.publishers import schedule
 from oncepay.publishers.links import Letter, Link, Road
@@ -78,7 +78,7 @@ class Roads:
         *,
         timeout_s: float = 10.0,
         idle_s: float = IDLE_S,
-        resolve: Resolve = look_up,
+        resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """``webhooks``: carries whatever is not a broker's. ``timeout_s``: for one message to a broker. ``resolve``:
@@ -87,7 +87,7 @@ class Roads:
         self._webhooks = webhooks
         self._timeout_s = timeout_s
         self._idle_s = idle_s
-        self._resolve = resolve
+        self._resolve = resolve or LookUp()
         self._tls = verified(tls)
         self._links: dict[tuple[str, str, tuple[str, ...]], _Kept] = {}
         self._sweeper: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from oncepay.outbound import CallFailed, Client, Reply, RequestInvalid, Resolve, look_up, verified
+from oncepay.outbound import CallFailed, Client, LookUp, Reply, RequestInvalid, Resolve, verified
 from oncepay.ports import Endpoint, Message, Outcome
 from oncepay.publishers import schedule
 from oncepay.publishers.signing import SecretInvalid, sign
@@ -35,14 +35,14 @@ class WebhookPublisher:
         *,
         timeout_s: float = 10.0,
         user_agent: str = "oncepay",
-        resolve: Resolve = look_up,
+        resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """``timeout_s``: for all of one delivery. ``resolve``: looks names up (its findings are judged here).
         ``tls``: a context with more certificate authorities; one that does not verify is refused (ValueError)."""
         self._tls = verified(tls)
         self._timeout_s = timeout_s
-        self._resolve = resolve
+        self._resolve = resolve or LookUp()
         self._headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": user_agent}
         self._pools: dict[tuple[tuple[str, ...], bool], Client] = {}
 
