@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,6 +109,13 @@ def test_a_port_that_was_taken_meanwhile_is_not_the_end(
     with PostgresServer() as other:
         assert other.port != server.port
         assert other.sql("SELECT 1") == "1"
+
+
+def test_a_free_port_is_none_that_somebody_else_is_given() -> None:
+    """Until a program listens there, its neighbours open hundreds of ports."""
+    with contextlib.ExitStack() as stack:
+        given = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(200)]
+    assert max(servers.free_port() for _ in range(200)) < min(given)
 
 
 def test_binaries_below_a_closed_folder_are_copied(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -133,13 +132,6 @@ def get(url: str) -> int:
         return error.code
     except OSError:
         return 0
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def seed(shell: Shell) -> tuple[str, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.wire.cli import Shell, free_port, get, running, seed, wait
+from oncepay.testing.servers import free_port
+from tests.wire.cli import Shell, get, running, seed, wait
 from tests.wire.test_cli_cases import ask
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from oncepay.domain.errors import Unavailable
-from tests.wire.cli import Shell, free_port, get, running, seed, wait
+from oncepay.testing.servers import free_port
+from tests.wire.cli import Shell, get, running, seed, wait
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import pytest
 
 from oncepay.cli import serve
 from oncepay.config import Config
-from tests.wire.cli import Running, free_port, get, running, wait
+from oncepay.testing.servers import free_port
+from tests.wire.cli import Running, get, running, wait
 
 KEY = base64.b64encode(b"k" * 32).decode()
 HURRIED = """

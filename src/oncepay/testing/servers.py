@@ -33,6 +33,7 @@ import psutil
 START_S: Final = 60.0  # recovery after kill9 replays the log first
 STOP_S: Final = 30.0
 PORT_TRIES: Final = 5
+PORTS: Final = range(20_000, 32_000)  # systems give away higher ones
 USER: Final = "postgres"
 NOBODY: Final = "nobody"
 
@@ -279,11 +280,13 @@ def url_of(url: str, database: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that was free a moment ago, for a program that is still to start: none of those that the
+    system gives to whoever asks for any."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(true: Callable[[], bool], within_s: float) -> None:
