@@ -32,7 +32,7 @@ async def test_killed_and_wiped_in_the_middle_of_200_payments(postgres_url: str,
             assert (tmp_path / "work.log").read_text().count("wake.listening") >= 2, "it was found again"
         finally:
             worker.terminate()
-            worker.wait(20)
+            worker.wait(60)
             await town.close()
 
 
