@@ -77,7 +77,7 @@ async def test_many_at_once_all_arrive_over_one_connection(broker: Broker) -> No
 
 
 async def test_a_broker_that_is_down_is_no_delivery_and_is_found_again(broker: Broker) -> None:
-    async with roads(timeout_s=2.0) as way:
+    async with roads(timeout_s=4.0) as way:
         assert (await tell(way, broker.url, 1)).delivered
         await broker.settled()
         broker.end()
@@ -143,19 +143,24 @@ async def test_a_silent_broker_ends_in_time_for_all_that_wait(kind: str) -> None
         began = loop.time()
         url = f"{kind}://127.0.0.1:{port}{tail}"
         outcomes = await asyncio.gather(*(tell(way, url, number) for number in range(50)))
-        assert loop.time() - began < 4
+        assert loop.time() - began < 20  # one after the other they would take 50
     assert {outcome.delivered for outcome in outcomes} == {False}
     assert {outcome.down for outcome in outcomes} == {True}
 
 
+async def no_connection_to(port: int) -> None:
+    """Wait until there is none; a library's thread closes it when its turn comes."""
+    async with asyncio.timeout(20):
+        while connections_to(port):  # noqa: ASYNC110 - the condition is the operating system's
+            await asyncio.sleep(0.02)
+
+
 async def test_an_idle_connection_is_closed(broker: Broker) -> None:
     port = port_of(broker.url)
-    async with roads(idle_s=0.2) as way:
+    async with roads(idle_s=0.6) as way:
         assert (await tell(way, broker.url)).delivered
         assert connections_to(port) > 0
-        async with asyncio.timeout(20):
-            while connections_to(port):  # noqa: ASYNC110 - the condition is the operating system's
-                await asyncio.sleep(0.02)
+        await no_connection_to(port)
         assert (await tell(way, broker.url, 2)).delivered
 
 
@@ -168,7 +173,7 @@ async def test_closing_ends_what_is_under_way(broker: Broker) -> None:
         await way.close()
         outcomes = await asyncio.gather(*sending)
     assert len(outcomes) == 198  # each with an answer
-    assert connections_to(port) == 0
+    await no_connection_to(port)
 
 
 # -- what a broker does not take -------------------------------------------------------------------------------------
@@ -266,7 +271,7 @@ async def test_a_name_that_is_no_stream_is_an_error(durable_valkey: Service) -> 
 
 async def test_replicas_that_do_not_have_it_are_no_delivery(durable_valkey: Service) -> None:
     stream = Stream(durable_valkey)
-    async with roads(timeout_s=1.0) as way:
+    async with roads(timeout_s=2.0) as way:
         outcome = await tell(way, f"{stream.url}&replicas=1")
         assert not outcome.delivered
         assert outcome.why == "0 of 1 replicas have it"
