@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 
-START_S: Final = 20.0
+START_S: Final = 60.0  # on a machine that is busy with something else; a program that ends is noticed at once
 STOP_S: Final = 8.0
 LOOK_S: Final = 0.02
 
