@@ -10,13 +10,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from oncepay.config import Config
 from oncepay.domain.errors import Unavailable
+from oncepay.http import app
 from oncepay.ports import Answered, Request
 from oncepay.testing.services import valkey
 from tests.wire.cli import Shell, get, running, wait
 
+OPERATING = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
 Capture = pytest.CaptureFixture[str]
 
 
@@ -80,9 +83,22 @@ def test_secrets_are_shown_as_set_or_not(shell: Shell) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `(ONCEPAY_\w+)`", text, re.MULTILINE))
+    named = set(re.findall(r"^\| `(ONCEPAY_\w+)`", OPERATING, re.MULTILINE))
     assert named == {f"ONCEPAY_{field.name.upper()}" for field in msgspec.structs.fields(Config)}
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Config), ids=lambda field: field.name)
+def test_the_defaults_are_those_that_the_page_names(field: msgspec.structs.FieldInfo) -> None:
+    told = re.search(rf"^\| `ONCEPAY_{field.name.upper()}` \| (?:`([^`]*)`)?", OPERATING, re.MULTILINE)
+    assert told is not None
+    if field.name != "public_url":  # made of another
+        assert msgspec.convert(told[1] or "", type=field.type, strict=False) == field.default
+
+
+def test_every_metric_is_documented() -> None:
+    known = {family.name for family in REGISTRY.collect() if family.name.startswith("oncepay_")}
+    assert app.REQUESTS._name in known
+    assert known == {name.removesuffix("_total") for name in re.findall(r"^\| `(oncepay_\w+)", OPERATING, re.MULTILINE)}
 
 
 def test_a_postgresql_server_is_examined(
