@@ -50,6 +50,16 @@ def invalid(field: str, why: str) -> Invalid:
     return Invalid(f"{field} {why}", field=field)
 
 
+def only_known(account: Account, *, identity: str, settings: str, secrets: str) -> None:
+    """What would not be read is refused: an account with a misspelt address would call the vendor's own, and one that
+    names another payee would be paid for this one. The names are separated by blanks. Raises Invalid."""
+    for where, names in (("identity", identity), ("settings", settings), ("secrets", secrets)):
+        known = names.split()
+        for name in getattr(account, where):
+            if name not in known:
+                raise invalid(f"{where}.{name}", f"is not known; there is {', '.join(known)}")
+
+
 def matching(fields: Mapping[str, Any], where: str, name: str, pattern: re.Pattern[str]) -> str:
     """A field that must be there in this form. Raises Invalid."""
     text = required(fields, where, name)

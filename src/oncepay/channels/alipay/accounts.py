@@ -23,17 +23,26 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from oncepay.channels.accounts import base_urls, invalid, matching, private_key, public_key, required
+from oncepay.channels.accounts import base_urls, invalid, matching, only_known, private_key, public_key, required
 from oncepay.channels.alipay.certificates import SETTING, is_authority, load, root_serial_of, serial_of, verifier
 from oncepay.channels.alipay.keys import PUBLIC_KEY, Verifier
 from oncepay.channels.alipay.opened import Opened
 from oncepay.ports import Account
 
+IDENTITY: Final = "app_id seller_id"
+SETTINGS: Final = "alipay_public_key app_cert alipay_cert alipay_root_cert use base_urls"
+SECRETS: Final = "app_private_key"
 BASE_URLS: Final = ("https://openapi.alipay.com/gateway.do",)
 PATH: Final = "/gateway.do"
 
 _APP_ID: Final = re.compile(r"[0-9]{1,32}", re.ASCII)
 _SELLER_ID: Final = re.compile(r"2088[0-9]{12}", re.ASCII)
+
+
+def check(account: Account) -> None:
+    """What a person gave. Raises Invalid naming what is missing, does not parse, or would not be read."""
+    only_known(account, identity=IDENTITY, settings=SETTINGS, secrets=SECRETS)
+    open_account(account)
 
 
 def open_account(account: Account) -> Opened:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from oncepay.channels.accounts import Accounts
 from oncepay.channels.alipay import answers, certificates, credentials, notifications, requests
 from oncepay.channels.alipay import options as vendor
-from oncepay.channels.alipay.accounts import open_account
+from oncepay.channels.alipay.accounts import check, open_account
 from oncepay.channels.alipay.keys import Doubt
 from oncepay.channels.texts import CNY
 from oncepay.domain.attempt import Attempt, Call
@@ -61,8 +61,8 @@ class Alipay:
         self._unheld: dict[str, str] = {}
 
     def check_account(self, account: Account) -> None:
-        """Raises Invalid naming what is missing or does not parse."""
-        open_account(account)
+        """Raises Invalid naming what is missing, does not parse, or would not be read."""
+        check(account)
 
     def check_start(self, method: str, payer: Mapping[str, str], options: Mapping[str, Any]) -> None:
         """Raises MethodUnknown, PayerInvalid, Invalid."""

@@ -27,12 +27,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_key_and_certificates
 
-from oncepay.channels.accounts import base_urls, invalid, matching, private_key, required
+from oncepay.channels.accounts import base_urls, invalid, matching, only_known, private_key, required
 from oncepay.channels.certificates import UNREADABLE
 from oncepay.channels.rsa import BITS_MIN
 from oncepay.channels.unionpay.chain import COMPANY, TEST_COMPANY, Chain, authorities, parsed
 from oncepay.ports import Account
 
+IDENTITY: Final = "merId"
+SETTINGS: Final = (
+    "merchant_certificate_pem middle_certificate_pem root_certificate_pem void_same_day test_environment base_urls"
+)
+SECRETS: Final = "merchant_private_key_pem merchant_p12_base64 merchant_p12_password"
 BASE_URLS: Final = ("https://gateway.95516.com",)
 TEST_BASE_URLS: Final = ("https://gateway.test.95516.com",)
 
@@ -49,6 +54,12 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     chain: Chain
     base_urls: tuple[str, ...]
     void_same_day: bool
+
+
+def check(account: Account) -> None:
+    """What a person gave. Raises Invalid naming what is missing, does not parse, or would not be read."""
+    only_known(account, identity=IDENTITY, settings=SETTINGS, secrets=SECRETS)
+    open_account(account)
 
 
 def open_account(account: Account) -> Opened:

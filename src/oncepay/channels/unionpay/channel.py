@@ -9,7 +9,7 @@ from oncepay.channels.accounts import Accounts
 from oncepay.channels.texts import CNY
 from oncepay.channels.unionpay import answers, credentials, notifications, requests
 from oncepay.channels.unionpay import options as vendor
-from oncepay.channels.unionpay.accounts import open_account
+from oncepay.channels.unionpay.accounts import check, open_account
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method, S
 from oncepay.domain.change import Credential
@@ -61,8 +61,8 @@ class UnionPay:
         self._accounts = Accounts(open_account)
 
     def check_account(self, account: Account) -> None:
-        """Raises Invalid naming what is missing or does not parse."""
-        open_account(account)
+        """Raises Invalid naming what is missing, does not parse, or would not be read."""
+        check(account)
 
     def check_start(self, method: str, payer: Mapping[str, str], options: Mapping[str, Any]) -> None:
         """Raises MethodUnknown, PayerInvalid, Invalid."""

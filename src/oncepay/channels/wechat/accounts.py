@@ -26,12 +26,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from oncepay.channels.accounts import base_urls, invalid, matching, private_key, public_key
+from oncepay.channels.accounts import base_urls, invalid, matching, only_known, private_key, public_key
 from oncepay.channels.certificates import UNREADABLE
 from oncepay.channels.rsa import BITS_MIN
 from oncepay.channels.wechat.keys import PUBLIC_KEY_ID, SCHEME, Verifier
 from oncepay.ports import Account
 
+IDENTITY: Final = "mchid appid"
+SETTINGS: Final = "merchant_serial_no public_key_id public_key_pem platform_certificates use base_urls"
+SECRETS: Final = "merchant_private_key_pem apiv3_key"
 BASE_URLS: Final = ("https://api.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com")  # the second: another city
 
 _MCHID: Final = re.compile(r"[0-9]{1,32}", re.ASCII)
@@ -55,6 +58,12 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     authorization_end: str
     headers: tuple[tuple[str, str], ...]
     close_body: bytes
+
+
+def check(account: Account) -> None:
+    """What a person gave. Raises Invalid naming what is missing, does not parse, or would not be read."""
+    only_known(account, identity=IDENTITY, settings=SETTINGS, secrets=SECRETS)
+    open_account(account)
 
 
 def open_account(account: Account) -> Opened:

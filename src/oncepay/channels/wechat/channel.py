@@ -9,7 +9,7 @@ from oncepay.channels.accounts import Accounts
 from oncepay.channels.texts import CNY
 from oncepay.channels.wechat import answers, certificates, notifications, requests
 from oncepay.channels.wechat import options as vendor
-from oncepay.channels.wechat.accounts import open_account
+from oncepay.channels.wechat.accounts import check, open_account
 from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import DAY, MIN, Capabilities, H, Method
 from oncepay.domain.change import Credential
@@ -46,8 +46,8 @@ class WechatPay:
         self._accounts = Accounts(open_account)
 
     def check_account(self, account: Account) -> None:
-        """Raises Invalid naming what is missing or does not parse."""
-        open_account(account)
+        """Raises Invalid naming what is missing, does not parse, or would not be read."""
+        check(account)
 
     def check_start(self, method: str, payer: Mapping[str, str], options: Mapping[str, Any]) -> None:
         """Raises MethodUnknown, PayerInvalid, Invalid."""
