@@ -27,7 +27,7 @@ from oncepay.store.refusals import MigrationRefused
 from oncepay.store.sqlite_base import LIST_MAX, Base
 from oncepay.store.sqlite_directory import Directory
 from oncepay.store.sqlite_group import GroupWriter
-from oncepay.store.sqlite_link import Settings, Thread, Writer, connect, must_exist, named, settings_of
+from oncepay.store.sqlite_link import Settings, Thread, Writer, connect, named, settings_of
 from oncepay.store.sqlite_lists import Lists, delivery_choice
 from oncepay.store.statements import load
 
@@ -47,9 +47,7 @@ async def open_sqlite(url: str, *, token: Callable[[], str], migrate: bool = Tru
     Raises StartRefused (unsafe settings, tables of another release), Invalid (the URL), Unavailable.
     """
     settings = settings_of(url)
-    if not migrate:
-        must_exist(settings)
-    writer = Writer(settings)
+    writer = Writer(settings, make=migrate)
     try:
         sql = {**load("sqlite"), **load("migrations.sql")}
         meta = await migrate_tables(writer, sql, token if migrate else None)

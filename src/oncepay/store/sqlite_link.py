@@ -77,22 +77,19 @@ def check_library(version: str) -> None:
         raise ConfigUnsafe("sqlite library", version, ".".join(map(str, LIBRARY_MIN)) + " or newer")
 
 
-def must_exist(settings: Settings) -> None:
-    """To open a file that is not there would make it, empty. Raises MigrationRefused."""
-    path = Path(settings.path).absolute()
-    if settings.path and not path.exists():
-        raise MigrationRefused(f"there is no database {path}; `oncepay migrate` makes a new one")
-
-
-def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] = PAUSE) -> apsw.Connection:
-    """One connection, set and checked. ``pause``: seconds, between two tries. Raises ConfigUnsafe, Unavailable."""
+def connect(
+    settings: Settings, *, writer: bool, make: bool = True, pause: Callable[[float], None] = PAUSE
+) -> apsw.Connection:
+    """One connection, set and checked. ``make``: a file that is not there. ``pause``: seconds, between two tries.
+    Raises ConfigUnsafe, MigrationRefused, Unavailable."""
     check_library(apsw.sqlite_lib_version())
-    if settings.path:
+    if make and settings.path:
         _make_file(settings.path)
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI | (apsw.SQLITE_OPEN_CREATE if make else 0)
     try:
         link = apsw.Connection(
             f"file:{quote(settings.path)}" if settings.path else ":memory:",
-            flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI,
+            flags=flags,
             statementcachesize=200,
         )
         if settings.path:
@@ -103,6 +100,9 @@ def connect(settings: Settings, *, writer: bool, pause: Callable[[float], None] 
         if writer:
             link.set_busy_timeout(0)  # it works on the loop: who must wait does so on a thread
     except apsw.Error as error:
+        path = Path(settings.path).absolute()
+        if isinstance(error, apsw.CantOpenError) and not make and not path.exists():
+            raise MigrationRefused(f"there is no database {path}; `oncepay migrate` makes a new one") from error
         raise named(unavailable(error), settings) from error
     return link
 
@@ -196,8 +196,8 @@ class Thread:
 class Writer:
     """The one connection that writes. Statements run on the loop, one transaction at a time; COMMIT in its thread."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.link = connect(settings, writer=True)
+    def __init__(self, settings: Settings, *, make: bool = True) -> None:
+        self.link = connect(settings, writer=True, make=make)
         self.thread = Thread("writer", inline=settings.inline or not settings.path)
         self.execute = self.link.cursor().execute
         self.wrote = False  # something may wait for a checkpoint

@@ -96,7 +96,7 @@ class _Memory:
                 self.look.execute(SQL["empty"].format(table=name))
                 self.look.execute(SQL["fill"].format(table=name))
 
-    def connect(self, _: Settings, *, writer: bool) -> apsw.Connection:
+    def connect(self, _: Settings, *, writer: bool, make: bool = True) -> apsw.Connection:  # noqa: ARG002 - the store's
         """As the store's own ``connect``, with what still means something in memory."""
         idle = self._idle[writer]
         if idle:
