@@ -17,7 +17,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from oncepay.outbound import CallFailed, Client, Reply
+from oncepay.outbound import CallFailed, Client, LookUp, Reply
 from oncepay.ports import Answer, Answered, NotSent, Request, Unknown
 from oncepay.publishers import roads as publishers
 from oncepay.publishers.webhook import WebhookPublisher
@@ -228,7 +228,7 @@ class _Hooks(Client):
     """The client that a publisher calls with."""
 
     def __init__(self, world: World, life: Life) -> None:
-        super().__init__(per_host=1, idle_s=1.0, body_max=1)
+        super().__init__(resolve=LookUp(), per_host=1, idle_s=1.0, body_max=1)
         self._world = world
         self._life = life
 
