@@ -18,7 +18,9 @@ async def load(town: Town, orders: list[str], in_flight: int = 24) -> None:
     room = asyncio.Semaphore(in_flight)
     headers = {"Authorization": f"Bearer {town.key}"}
     timeout = aiohttp.ClientTimeout(total=12)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+    # A kept connection may be just being closed when the load has stood still for longer than the sandbox keeps it.
+    fresh = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=fresh) as session:
 
         async def one(order_no: str) -> None:
             async with room:

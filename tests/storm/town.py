@@ -145,9 +145,7 @@ class Town:
             raise AssertionError(f"{order_no} was never acknowledged")
         self.created[order_no] = seen
         number = seen["attempt"]["id"].removeprefix("att_")
-        # A kept connection may be just being closed when the load has stood still for longer than the sandbox keeps it.
-        pay, own = f"{self.sandbox_url}/sandbox/pay", {"Connection": "close"}
-        async with session.post(pay, json={"number": number}, headers=own) as answer:
+        async with session.post(f"{self.sandbox_url}/sandbox/pay", json={"number": number}) as answer:
             assert answer.status == 200, await answer.text()
 
     async def told(self, orders: list[str]) -> None:
