@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from tests.planted import core, doors, postgres, store
+from tests.planted import core, doors, loop, postgres, store
 from tests.planted.bug import Bug
 
 ROOMS: Final[Mapping[str, tuple[Bug, ...]]] = {
     "core": core.BUGS,
+    "loop": loop.BUGS,
     "doors": doors.BUGS,
     "store": store.BUGS,
     "postgres": postgres.BUGS,

@@ -251,7 +251,7 @@ async def test_a_channel_that_does_not_answer_holds_up_no_other(town: Town, monk
     places = workers.Places()
     for _ in range(3):
         await workers.run_due_once(town.engine, limit=40, places=places, patience_s=0.1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(10):
         while (await town.now(healthy.payment)).status is not PaymentStatus.PAID:  # noqa: ASYNC110 - it is being asked
             await asyncio.sleep(0.005)
     monkeypatch.setattr(workers, "CLAIM_MAX", 40)
