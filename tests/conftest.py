@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from oncepay.channels import accounts
+from oncepay.store import postgres_link
 from oncepay.testing.servers import PostgresServer, fresh_database
 from oncepay.testing.services import Service, has_rabbitmq, rabbitmq, valkey
 from tests.kafka_mock import KafkaMock
@@ -37,13 +38,16 @@ def each_key_is_checked_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL with safe settings, one a session; its superuser's URL on the database ``postgres``."""
+    """A PostgreSQL with safe settings, one a session; its superuser's URL on the database ``postgres``. On a busy
+    machine it may take more than the two seconds to let somebody in after which the centre counts it as away."""
     given = os.environ.get("ONCEPAY_TEST_POSTGRES_URL")
-    if given:
-        yield given
-        return
-    with PostgresServer() as server:
-        yield server.url
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres_link, "CONNECT_S", 20.0)
+        if given:
+            yield given
+            return
+        with PostgresServer() as server:
+            yield server.url
 
 
 @pytest.fixture
