@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import msgspec
 import pytest
 
+from oncepay.domain.attempt import Attempt
 from oncepay.domain.errors import Busy, Invalid, Unavailable
-from oncepay.domain.payment import PaymentStatus
+from oncepay.domain.payment import Payment, PaymentStatus, Refund
 from oncepay.ports import Ledger, Page, UnappliedRow
 from oncepay.store.open import open_ledger
 from tests.store.conftest import TOKEN, eventually, have
-from tests.store.make import T0, case, created, moved, paid, payment, raising, started
+from tests.store.make import T0, attempt, case, created, moved, paid, payment, raising, started
 
 MINUTE_MS = 60_000
 
@@ -291,6 +293,48 @@ class TestMessagesThatCouldNotBeTakenIn:
         for minutes in range(2, 61):
             assert await ledger.claim_due(T0 + minutes * MINUTE_MS, at_ms, 10) == [], "hourly, not all the time"
         assert len(await ledger.claim_due(at_ms, at_ms + 1, 10)) == 1
+
+
+class PaymentOfTomorrow(Payment, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """As a later release may have it."""
+
+    tip_minor: int = 0
+
+
+class AttemptOfTomorrow(Attempt, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """As a later release may have it."""
+
+    fee_minor: int = 0
+
+
+class RefundOfTomorrow(Refund, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """As a later release may have it."""
+
+    fee_minor: int = 0
+
+
+class TestWhatALaterReleaseWrote:
+    """While a release is rolled out its processes and older ones work on the same payments. An older one that read what
+    it does not know would write the payment back without it."""
+
+    @pytest.mark.parametrize("where", ["payment", "attempt", "refund"])
+    async def test_what_we_do_not_know_is_not_read_without_it(self, ledger: Ledger, where: str) -> None:
+        before, known = payment("new"), attempt(payment("new"))
+        about: dict[str, Any] = {"refund_no": "R-1", "minor": 1, "of": known.no, "created_ms": T0}
+        fields = msgspec.structs.asdict(before) | {
+            "attempts": (AttemptOfTomorrow(**msgspec.structs.asdict(known), fee_minor=int(where == "attempt")),),
+            "refunds": (RefundOfTomorrow(**about, fee_minor=int(where == "refund")),),
+        }
+        newer = PaymentOfTomorrow(**fields, tip_minor=int(where == "payment"))
+        await have(ledger, msgspec.structs.replace(created("new", due_ms=T0), payment=newer), created("old", due_ms=T0))
+        with pytest.raises(msgspec.DecodeError):
+            await ledger.load(newer.id)
+        assert [due.payment.order_no for due in await ledger.claim_due(T0, T0 + 1, 10)] == ["old"]
+
+    async def test_a_new_field_that_says_nothing_yet_keeps_nobody_out(self, ledger: Ledger) -> None:
+        newer = PaymentOfTomorrow(**msgspec.structs.asdict(payment("new")))
+        await have(ledger, msgspec.structs.replace(created("new"), payment=newer))
+        assert await ledger.load(newer.id) == payment("new")
 
 
 class TestHealth:

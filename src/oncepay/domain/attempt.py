@@ -99,7 +99,7 @@ def learn(status: Status, fact: Fact) -> Learned:
     return Learned(after, news=after is not status, contradiction=(status, fact) in CONTRADICTIONS)
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One instruction to one channel to move money. All times in milliseconds since 1970, UTC; 0 is "never".
 
     It carries all that ``plan`` needs to know: which calls were made, how long the last may take, what was heard.

@@ -39,7 +39,7 @@ Unclosable = Literal["switch", "wait"]
 IfPaid = Literal["keep", "refund"]
 
 
-class Refund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Refund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What goes back once. ``minor`` counts in the currency of the attempt ``of`` that it reverses."""
 
     refund_no: str
@@ -53,7 +53,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     settled_ms: int = 0
 
 
-class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """What is owed once for one order of one app. Amounts in minor units, times in milliseconds, UTC.
 
     ``rev`` is the guard, up by one with each change. ``version`` counts what the app can see: event ``n`` is the
