@@ -279,3 +279,25 @@ async def test_events_of_a_server_that_had_counted_further_are_shown_after_a_res
             return {event.payment_id for event in events} == {payment(no).id for no in ("A-1", "A-2")}
 
         await eventually(all_shown)
+
+
+async def test_places_of_the_feed_are_compared_as_numbers(postgres_database: str, ledger: PostgresLedger) -> None:
+    """A transaction's id becomes longer some day: what has place 10 is not before what has place 9."""
+    orders = [f"A-{i}" for i in range(12)]
+    for order_no in orders:
+        assert await ledger.commit(created(order_no))
+        assert await ledger.commit(paid(payment(order_no)))
+    async with session(postgres_database) as look:
+        for i, order_no in enumerate(orders):
+            await look.execute(
+                "UPDATE event SET pos = $1::text::xid8 WHERE payment_id = $2", str(i + 5), payment(order_no).id
+            )
+    for limit in (1, 3, 100):
+        told: list[str] = []
+        after = ""
+        while True:
+            events, after = await ledger.events("shop", Page(limit=limit, after=after))
+            if not events:
+                break
+            told += (event.payment_id for event in events)
+        assert told == [payment(order_no).id for order_no in orders]

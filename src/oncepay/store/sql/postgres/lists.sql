@@ -22,14 +22,14 @@ SELECT DISTINCT e.payment_id
 
 -- name: read_feed
 -- Events of an app after a place. Only those of transactions older than every running one: whatever commits later gets
--- a place behind them, so a reader who goes on from its last place misses nothing. Compared as xid8, never as text.
--- Index event_feed.
+-- a place behind them, so a reader who goes on from its last place misses nothing. Compared and ordered as xid8, never
+-- as text: a bare pos in ORDER BY would be the column of the answer, which is text. Index event_feed.
 SELECT pos::text, payment_id, version, app_id, changes, data, at_ms
   FROM event
  WHERE app_id = :app
    AND (pos, payment_id, version) > (:after_pos::text::xid8, :after_payment, :after_version::bigint)
    AND pos < pg_snapshot_xmin(pg_current_snapshot())
- ORDER BY pos, payment_id, version
+ ORDER BY event.pos, payment_id, version
  LIMIT :limit_::bigint;
 
 -- name: lower_places
