@@ -228,6 +228,16 @@ class TestDeliveries:
         rows, _ = await ledger.deliveries("shop", Page())
         assert [row.endpoint_id for row in rows] == ["e2"]
 
+    async def test_what_is_due_to_nobody_is_found_too(self, ledger: Ledger) -> None:
+        """An event of another process that had not heard yet that the endpoint was removed: somebody must put it away."""
+        await endpoints(ledger, "e1", "e2", "e3")
+        await with_event(ledger, "A", endpoints=("e1", "e2", "e3"), lent_ms=T0)
+        assert await ledger.delete_endpoint("shop", "e2")
+        await with_event(ledger, "B", endpoints=("e2", "e4"), lent_ms=T0 + 5)
+        assert await ledger.due_endpoints(T0 - 1) == []
+        assert await ledger.due_endpoints(T0 + 4) == ["e1", "e3"]
+        assert await ledger.due_endpoints(T0 + 5) == ["e1", "e2", "e3", "e4"]
+
 
 class TestReplay:
     async def parked(self, ledger: Ledger) -> list[Payment]:

@@ -172,6 +172,21 @@ async def test_a_parked_delivery_is_seen_and_replayed(own: Api) -> None:
     assert [event["id"] for event in town.shop.heard[heard:]] == [parked["event"]]
 
 
+async def test_a_delivery_that_is_replayed_to_a_removed_endpoint_is_parked_again(own: Api) -> None:
+    """It was due for ever: listed as on its way, counted as late, and found by each audit."""
+    own.town.shop.status = 410
+    await own.paid("D-5")
+    (endpoint,) = (await own.shop.get("/v1/endpoints")).json["data"]
+    (parked,) = (await own.shop.get("/v1/deliveries?status=parked")).json["data"]
+    assert (await own.shop.call("DELETE", f"/v1/endpoints/{endpoint['id']}")).status == 204
+    assert (await own.shop.call("POST", "/v1/deliveries/replay")).json == {"replayed": 1}
+    assert await own.town.centre.deliverer.claim() == 1
+    while not (again := (await own.shop.get("/v1/deliveries?status=parked")).json["data"]):  # noqa: ASYNC110 - it is marked
+        await asyncio.sleep(0.001)
+    assert [(row["id"], row["last"]) for row in again] == [(parked["id"], "the endpoint is gone")]
+    assert (await own.shop.get("/v1/deliveries?status=due")).json["data"] == []
+
+
 async def test_many_deliveries_are_replayed_by_filter(own: Api) -> None:
     first, second = await own.paid("D-2"), await own.paid("D-3")
     none = await own.shop.call("POST", "/v1/deliveries/replay")

@@ -77,7 +77,7 @@ class Ledger(Protocol):
         ...
 
     async def due_endpoints(self, now_ms: int) -> list[str]:
-        """Endpoints that have a delivery due."""
+        """Endpoints that have a delivery due; also those that were removed, so that it is put away."""
         ...
 
     async def mark_deliveries(self, marks: Sequence[DeliveryMark]) -> None:

@@ -193,7 +193,7 @@ class PostgresLedger(Lists, Directory):
         ]
 
     async def due_endpoints(self, now_ms: int) -> list[str]:
-        """Endpoints that have a delivery due."""
+        """Endpoints that have a delivery due; also those that were removed, so that it is put away."""
         return [row["id"] for row in await self._calls.read("due_endpoints", now_ms=now_ms)]
 
     async def mark_deliveries(self, marks: Sequence[DeliveryMark]) -> None:

@@ -203,7 +203,7 @@ class SqliteLedger(Lists, Directory):
         return lent
 
     async def due_endpoints(self, now_ms: int) -> list[str]:
-        """Endpoints that have a delivery due."""
+        """Endpoints that have a delivery due; also those that were removed, so that it is put away."""
         return [id_ for (id_,) in self._read("due_endpoints", {"now_ms": now_ms})]
 
     async def mark_deliveries(self, marks: Sequence[DeliveryMark]) -> None:

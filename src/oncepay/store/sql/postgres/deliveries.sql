@@ -31,13 +31,28 @@ SELECT t.payment_id, t.version, t.endpoint_id, t.app_id, t.status, t.tries, t.du
  ORDER BY t.turn, t.was_due_ms, t.payment_id, t.version;
 
 -- name: due_endpoints
--- Who has something due: one step into the index for each endpoint, however long their queues are. Index delivery_due.
+-- Who has something due: one step into the index for each endpoint, however long their queues are. Also who is not there
+-- any more: what was replayed, or committed by a process that had not heard of it, must be put away. Index delivery_due.
+WITH RECURSIVE longest (id, due_ms) AS (
+  (SELECT endpoint_id, due_ms
+     FROM delivery
+    WHERE due_ms IS NOT NULL
+    ORDER BY endpoint_id, due_ms
+    LIMIT 1)
+   UNION ALL
+  SELECT behind.*
+    FROM longest
+   CROSS JOIN LATERAL (
+         SELECT endpoint_id, due_ms
+           FROM delivery
+          WHERE due_ms IS NOT NULL
+            AND endpoint_id > longest.id
+          ORDER BY endpoint_id, due_ms
+          LIMIT 1) AS behind
+)
 SELECT id
-  FROM endpoint
- WHERE EXISTS (SELECT 1
-                 FROM delivery
-                WHERE endpoint_id = endpoint.id
-                  AND due_ms <= :now_ms::bigint)
+  FROM longest
+ WHERE due_ms <= :now_ms::bigint
  ORDER BY id;
 
 -- name: replay_parked

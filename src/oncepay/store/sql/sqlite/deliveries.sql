@@ -13,12 +13,25 @@ UPDATE delivery
    AND status <> 'done';
 
 -- name: due_endpoints
--- Who has something due: one step into index delivery_due for each endpoint, however long their queues are.
+-- Who has something due: a step into index delivery_due for each endpoint, however long their queues are. Also who is not
+-- there any more: what was replayed, or committed by a process that had not heard of it, must be put away.
+WITH RECURSIVE awaited (id) AS (
+  SELECT min(endpoint_id)
+    FROM delivery
+   WHERE due_ms IS NOT NULL
+   UNION ALL
+  SELECT (SELECT min(endpoint_id)
+            FROM delivery
+           WHERE due_ms IS NOT NULL
+             AND endpoint_id > awaited.id)
+    FROM awaited
+   WHERE id IS NOT NULL
+)
 SELECT id
-  FROM endpoint
+  FROM awaited
  WHERE EXISTS (SELECT 1
                  FROM delivery
-                WHERE endpoint_id = endpoint.id
+                WHERE endpoint_id = awaited.id
                   AND due_ms <= :now_ms)
  ORDER BY id;
 
