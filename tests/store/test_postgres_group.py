@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -194,6 +195,18 @@ async def test_a_row_that_breaks_a_constraint_stands_alone(postgres_database: st
     assert isinstance(outcomes.pop(3), Invalid)
     assert outcomes == [WON] * 4
     assert await ledger.load(changes[3].payment.id) == changes[3].payment
+
+
+async def test_a_number_that_is_too_long_for_an_index_stands_alone(ledger: PostgresLedger) -> None:
+    """A channel's own number may be anything; SQLite's indexes take it as it is."""
+    changes = [created(f"A-{n}") for n in range(5)]
+    await write(ledger, *changes)
+    notes = [paid(change.payment) for change in changes]
+    long = "".join(sha256(str(n).encode()).hexdigest() for n in range(200))  # nothing that could be compressed away
+    notes[3] = paid(changes[3].payment, trade_no=long)
+    outcomes = await write(ledger, *notes)
+    assert isinstance(outcomes.pop(3), Invalid)
+    assert outcomes == [WON] * 4
 
 
 async def test_a_bad_mark_costs_no_change(ledger: PostgresLedger) -> None:

@@ -14,7 +14,7 @@ What can go wrong, and what follows:
 deadlock, serialization,   rolled back because of others: repeat; at last halve the group, and one left
 a lock not given in time   alone is busy
 a row that cannot be       rolled back because of one member: halve the group until it stands alone; it
-written (class 22, 23)     gets its error and its neighbours are written
+written (22, 23, 54)       gets its error and its neighbours are written
 disk full, read-only ...   rolled back, the server cannot write now: everybody gets Unavailable
 no answer                  unknown: ask with a locking read on a new connection until it answers, then each
                            member alone; nobody is told anything before

@@ -114,7 +114,7 @@ def failure_of(error: BaseException) -> Failure:
             return Failure.UNKNOWN
         if state in {"40P01", "40001", "55P03"}:
             return Failure.REPEAT
-        if state[:2] in {"22", "23"}:
+        if state[:2] in {"22", "23", "54"}:  # 54: longer than an index or a statement can hold
             return Failure.BAD_ROW
         return Failure.REFUSED if state[:2] in {"25", "53", "57", "58"} else Failure.BROKEN
     return Failure.BAD_ROW if isinstance(error, UnicodeError) else Failure.UNKNOWN
