@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from oncepay.domain.change import Change
-from oncepay.domain.errors import CommitUnknown
+from oncepay.domain.errors import CommitUnknown, Unavailable
 from oncepay.ports import Page
 from tests.store.make import created, moved, paid, payment
 from tests.store.postgres_kit import Wire, opened, session
@@ -143,3 +143,14 @@ async def test_after_enough_patience_the_callers_hear_that_it_is_unknown(postgre
         assert stored is not None
         assert stored.rev == 2
         assert await ledger.commit(moved(stored))  # the ledger goes on
+
+
+async def test_of_what_is_only_read_nothing_is_unknown(postgres_database: str) -> None:
+    """Cut off twice, it has not been read: that is all. `commit_unknown` would send a person to look what was stored."""
+    async with Wire(postgres_database) as wire, opened(wire.url) as ledger:
+        wire.on_cut = lambda: wire.cut("before", "FROM event")
+        wire.cut("before", "FROM event")
+        with pytest.raises(Unavailable) as raised:
+            await ledger.events("shop", Page())
+        assert wire.cuts == 2
+        assert not isinstance(raised.value, CommitUnknown)

@@ -227,9 +227,11 @@ class Calls:
     async def read(self, name: str, /, **values: Any) -> list[asyncpg.Record]:
         """The rows. A connection that had died unnoticed is replaced once: to read twice does no harm."""
         try:
+            with contextlib.suppress(CommitUnknown):
+                return await self._fetch(name, values)
             return await self._fetch(name, values)
-        except CommitUnknown:
-            return await self._fetch(name, values)
+        except CommitUnknown as error:  # nothing was to be stored
+            raise Unavailable(error.detail) from error
 
     async def write(self, name: str, /, **values: Any) -> list[asyncpg.Record]:
         """The rows it returns. Raises CommitUnknown when it may or may not have been done; it is not repeated then."""
