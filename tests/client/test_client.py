@@ -281,6 +281,14 @@ async def test_an_endpoint_its_secrets_and_what_it_is_told(shop: Talker, kind: s
             await shop.ask(lambda c: c.endpoints.remove(made.id))
 
 
+async def test_an_endpoint_at_a_broker_is_answered_without_its_login(shop: Talker, kind: str) -> None:
+    """Its secret is shown once: who is not given it then has none."""
+    url = f"AMQPS://shop:s3cret@MQ.example.com/?queue={kind}"
+    made = await shop.ask(lambda c: c.endpoints.create(url=url))
+    assert (made.url, made.secret[:6]) == (f"amqps://mq.example.com/?queue={kind}", "whsec_")
+    await shop.ask(lambda c: c.endpoints.remove(made.id))
+
+
 # -- what cannot be sent -----------------------------------------------------------------------------------------
 
 

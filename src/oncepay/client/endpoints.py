@@ -9,7 +9,8 @@ from oncepay.client.shapes import Endpoint, EndpointSecret, Whole
 def create(*, url: str) -> Call[EndpointSecret]:
     """Add an endpoint; events that happen from now on are sent to it. Its secret is shown this once: keep it.
 
-    ``url``: https, on a public address. Raises KeyReused (there is one of this url: ``problem["endpoint"]``), Conflict,
+    ``url``: https, or a broker's (``amqps://user:password@host/vhost?queue=NAME`` ...), on a public address; a broker's
+    is answered without its login. Raises KeyReused (there is one of this url: ``problem["endpoint"]``), Conflict,
     Invalid.
     """
     return Call(
@@ -17,7 +18,7 @@ def create(*, url: str) -> Call[EndpointSecret]:
         path="/v1/endpoints",
         body=json_of(url=url),
         shape=EndpointSecret,
-        about=(("url", url),),
+        about=(("url", url),) if url.startswith("http") else (),
         once=True,
         again="look into endpoints.list; if it is there, endpoints.rotate shows a new secret",
     )
