@@ -29,16 +29,15 @@ class HttpTransport:
         tls: ssl.SSLContext | None = None,
         resolve: Resolve | None = None,
         connections: int = 256,
-        idle_s: float = IDLE_S,
     ) -> None:
         """``tls``: a context with more certificate authorities; one that verifies less is refused (ValueError).
         ``connections``: at most so many at a time to one host; a request that waits for one past its deadline is not
-        sent. ``idle_s``: how long an unused connection is kept."""
+        sent."""
         self._client = Client(
             tls=tls,
             resolve=resolve or LookUp(),
             per_host=connections,
-            idle_s=idle_s,
+            idle_s=IDLE_S,
             body_max=ANSWER_BYTES_MAX,
         )
 

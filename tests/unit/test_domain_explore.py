@@ -91,7 +91,7 @@ def test_a_core_that_raises_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture(scope="module")
 def walk() -> Walk:
     walked = Walk(Small(may=("close", "reopen", "payer", "late payer", "refund 60"), late="accept"))
-    walked.run(lambda _: None)
+    walked.run()
     return walked
 
 

@@ -15,8 +15,9 @@ from oncepay.assembly import SystemClock, SystemDice
 from oncepay.channels import registry
 from oncepay.config import Config, ConfigInvalid, read_master_key
 from oncepay.domain.errors import OncepayError
+from oncepay.engine.directory import Directory
 from oncepay.engine.vault import Vault
-from oncepay.ports import Account, Answered, Ledger, Request, SealedAccount, Transport
+from oncepay.ports import Account, Answered, Ledger, Request, Transport
 from oncepay.store.open import open_ledger
 from oncepay.store.refusals import StartRefused
 from oncepay.transport import HttpTransport
@@ -136,13 +137,13 @@ def _sqlite() -> Finding:
 
 
 async def _accounts(ledger: Ledger, vault: Vault, transport: Transport | None) -> AsyncIterator[Finding]:
-    sealed = await ledger.accounts()
+    directory, sealed = Directory(ledger, vault), await ledger.accounts()
     if not sealed:
         yield Finding("advice", "accounts", "there is none: oncepay account add")
     for row in sealed:
         check = f"account {row.id}"
         try:
-            account = _opened(row, vault)
+            account = directory.open(row)
             channel = registry.channel(row.channel)
             channel.check_account(account)
         except OncepayError as error:
@@ -155,18 +156,6 @@ async def _accounts(ledger: Ledger, vault: Vault, transport: Transport | None) -
         if request is not None:
             for finding in await _called(check, account, request, transport):
                 yield finding
-
-
-def _opened(row: SealedAccount, vault: Vault) -> Account:
-    return Account(
-        id=row.id,
-        channel=row.channel,
-        identity=row.identity,
-        settings=row.settings,
-        secrets=vault.open("account", row.id, row.sealed),
-        revision=row.revision,
-        retired=row.retired,
-    )
 
 
 async def _called(check: str, account: Account, request: Request, transport: Transport) -> list[Finding]:

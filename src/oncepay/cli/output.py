@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import click
 import msgspec
@@ -91,8 +91,3 @@ def money(minor: int, currency: str) -> str:
     from oncepay.domain.money import decimal_text
 
     return f"{decimal_text(minor, currency)} {currency}"
-
-
-def plain(value: Any) -> Any:
-    """Structs as JSON types."""
-    return msgspec.to_builtins(value)

@@ -4,12 +4,12 @@
   x Invalid              fix the request                (caller's fault, do not repeat as is)
     - NumberInvalid      an order, refund or attempt number that no channel would take
     - AmountInvalid
-    - MethodUnknown      no such channel, method or account
+    - MethodUnknown      no such channel or method, or not for this currency
     - DeadlineInvalid    too near, too far, or in the past
     - PayerInvalid       what the method needs to know of the payer is missing or wrong
   x Absent               no such thing, or not yours
-    - PaymentAbsent, AttemptAbsent, RefundAbsent, EventAbsent, EndpointAbsent, DeliveryAbsent, CaseAbsent
-    - AppAbsent, AccountAbsent
+    - PaymentAbsent, RefundAbsent, EventAbsent, EndpointAbsent, DeliveryAbsent, CaseAbsent, AppAbsent
+    - AccountAbsent      also: several, and none was named; of another channel; retired
   x Unauthorized         no key, or not a key of ours
   x Conflict             it clashes with what is already there
     - KeyReused          same natural key, different content
@@ -82,10 +82,6 @@ class Absent(OncepayError):
 
 class PaymentAbsent(Absent):
     code, title = "payment_absent", "There is no such payment."
-
-
-class AttemptAbsent(Absent):
-    code, title = "attempt_absent", "The payment has no such attempt."
 
 
 class RefundAbsent(Absent):
@@ -169,7 +165,7 @@ class RefundTooLate(Conflict):
 
 
 class VerbUnfit(Conflict):
-    code, title = "verb_unfit", "This can not be done with the case as things stand."
+    code, title = "verb_unfit", "This cannot be done with the case as things stand."
 
 
 class Busy(OncepayError):

@@ -179,9 +179,8 @@ class Engine:
                 evidence.fact,
                 change.payment.rev,
             )
-        if change.cases:
-            for case in change.cases:
-                log.warning("case.opened about=%s kind=%s text=%s", case.about, case.kind, case.text)
+        for case in change.cases:
+            log.warning("case.opened about=%s kind=%s text=%s", case.about, case.kind, case.text)
         for act in change.acts:
             log.info("case.handled case=%s verb=%s actor=%s number=%s", act.case_id, act.verb, act.actor, act.number)
         self.hub.wake(change.payment.id)

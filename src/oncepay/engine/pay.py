@@ -20,7 +20,6 @@ from oncepay.engine.pauses import use_of
 from oncepay.engine.step import do, next_step, run_due, take
 from oncepay.ports import Account, App
 
-SUBJECT_BYTES_MAX: Final = 127 * 3
 LOOK_S: Final = 0.2  # how often to look at what another process is doing for the same attempt
 CREDENTIAL_MARGIN_MS: Final = 60_000  # a credential that is about to stop working is renewed
 

@@ -94,11 +94,7 @@ class Waking:
         if bell is not None:
             bell.ring()
         if bell is None or not bell.awaited:
-            self._tell(word)
-
-    def tell(self, word: str) -> None:
-        """All other processes must hear it."""
-        self._tell(word)
+            self.tell(word)
 
     def left(self, payment_id: str, *, due: bool, news: bool) -> None:
         """A commit left a payment so. ``due``: its next step is due at once. Mostly the one who committed does that
@@ -127,7 +123,8 @@ class Waking:
 
     # -- to others ---------------------------------------------------------------------------------------------------
 
-    def _tell(self, word: str) -> None:
+    def tell(self, word: str) -> None:
+        """All other processes must hear it."""
         if self._wake is not None:
             self._words[word] = None
             self._start()

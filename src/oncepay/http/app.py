@@ -15,9 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from oncepay.domain.errors import OncepayError
 from oncepay.engine.core import Engine, log
-from oncepay.engine.deliver import Deliverer
 from oncepay.http import cases, deliveries, endpoints, events, health, notify, openapi, payments, refunds
 from oncepay.http.auth import Doorkeeper
+from oncepay.http.bodies import WAIT_MAX_S
 from oncepay.http.exchange import (
     REPLY,
     VERB,
@@ -52,11 +52,8 @@ REQUESTS: Final = Counter("oncepay_requests", "Requests answered.", ("method", "
 _ALWAYS: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-def make_app(engine: Engine, deliverer: Deliverer | None = None, *, max_wait_s: float = 25) -> Starlette:
-    """The ASGI application of an engine. ``deliverer``: when given, commits of requests hand their deliveries to it at
-    once. ``max_wait_s``: how long a request may wait for news."""
-    if deliverer is not None:
-        engine.hand_over = deliverer.hand_over
+def make_app(engine: Engine, *, max_wait_s: float = WAIT_MAX_S) -> Starlette:
+    """The ASGI application of an engine. ``max_wait_s``: how long a request may wait for news."""
     context = Context(engine=engine, doorkeeper=Doorkeeper(engine), max_wait_s=max_wait_s)
     resources = (*RESOURCES, *about())
     routes = [Route(resource.path, Served(resource, context)) for resource in resources]

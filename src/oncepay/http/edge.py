@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Final, Literal, NoReturn, cast
@@ -385,23 +385,20 @@ class EdgeServer(uvicorn.Server):
 def make_server(
     app: ASGIApp,
     *,
-    host: str = "127.0.0.1",
     port: int = 0,
     listener: socket.socket | None = None,
     limits: Limits | None = None,
     graceful_s: int = 3,
-    proxies: Sequence[str] = (),
     lifespan: Literal["auto", "on", "off"] = "auto",
 ) -> EdgeServer:
     """A server that is bound, to be run by ``await server.serve()`` in any loop (uvloop's is the fast one).
 
-    ``port``: 0 for any; see ``server.port``. ``listener``: a bound socket to use instead, e.g. one that several
-    processes share. ``graceful_s``: what requests under way are given when it stops. ``proxies``: addresses whose
-    X-Forwarded headers are believed. Raises OSError when the address cannot be had.
+    ``port``: of loopback, 0 for any; see ``server.port``. ``listener``: a bound socket to use instead, e.g. one that
+    several processes share. ``graceful_s``: what requests under way are given when it stops. Raises OSError when the
+    port cannot be had.
     """
     if listener is None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     config = _Config(
         cast("ASGI3Application", app),
         http=EdgeProtocol,
@@ -411,8 +408,7 @@ def make_server(
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=list(proxies),
+        proxy_headers=False,
         timeout_graceful_shutdown=graceful_s,
         workers=1,
     )

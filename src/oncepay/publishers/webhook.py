@@ -1,7 +1,7 @@
 """Events by webhook: one signed POST, one outcome.
 
 What an endpoint answers is not trusted: at most 16 KiB of it are read and thrown away, nothing is decompressed, no
-redirect is followed, no cookie is kept, and all of it ends after ten seconds.
+redirect is followed, no cookie is kept, and all of it ends in time (``timeout_s``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class WebhookPublisher:
         self,
         *,
         timeout_s: float = 10.0,
-        user_agent: str = "oncepay",
         resolve: Resolve | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -43,7 +42,7 @@ class WebhookPublisher:
         self._tls = verified(tls)
         self._timeout_s = timeout_s
         self._resolve = resolve or LookUp()
-        self._headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": user_agent}
+        self._headers = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "oncepay"}
         self._pools: dict[tuple[tuple[str, ...], bool], Client] = {}
 
     async def publish(self, endpoint: Endpoint, private_networks: Sequence[str], message: Message) -> Outcome:

@@ -60,7 +60,7 @@ class Process:
 
         async def ready() -> bool:
             if self.code is not None:
-                raise Broken(f"it ended with {self.code}: {self.last_lines()}")
+                raise Broken(f"it ended with {self.code}: {self._last_lines()}")
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get(url, timeout=aiohttp.ClientTimeout(total=1)) as answer:
                     return answer.status == 200
@@ -93,9 +93,9 @@ class Process:
             child.kill()
             await asyncio.to_thread(child.wait)
 
-    def last_lines(self, count: int = 5) -> str:
+    def _last_lines(self) -> str:
         """The end of its log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
 
 
 async def until(look: Callable[[], Awaitable[T]], what: str, *, seconds: float = 10.0) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import msgspec
@@ -50,7 +50,7 @@ class Found(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def explore(small: Small, say: Callable[[str], None] = lambda _: None) -> Found:
+def explore(small: Small) -> Found:
     """Walk every state. Raises Failure with the shortest story when a promise is broken in one, or when one can never
     end right, or does not by itself."""
     started = time.perf_counter()
@@ -58,7 +58,7 @@ def explore(small: Small, say: Callable[[str], None] = lambda _: None) -> Found:
     gc.disable()  # nothing that a walk keeps ever goes, and looking through it again and again takes half of the time
     try:
         walk = Walk(small)
-        walk.run(say)
+        walk.run()
         walk.check_ends()
         return Found(
             states=len(walk.keys),
@@ -94,14 +94,13 @@ class Walk:
         self.depth = 0
         self._judged: dict[tuple[int, Books], str] = {}
 
-    def run(self, say: Callable[[str], None]) -> None:
+    def run(self) -> None:
         """Find all states."""
         self._state(*begin(self.small, self.core), NOWHERE)
         index, level_end = 0, 1
         while index < len(self.keys):
             if index == level_end:
                 self.depth, level_end = self.depth + 1, len(self.keys)
-                say(f"{len(self.keys)} states, {level_end - index} to go, depth {self.depth}")
             self._visit(index)
             index += 1
             if index > self.small.states_max:

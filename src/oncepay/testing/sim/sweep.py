@@ -16,7 +16,6 @@ from oncepay.testing.sim.run import Outcome, collected, freeze, outcome, quietly
 from oncepay.testing.sim.world import World
 
 SEED: Final = 0
-PAIRS_MAX: Final = 20  # reports of failures
 
 
 class Story(NamedTuple):
@@ -90,11 +89,11 @@ class Swept(NamedTuple):
     failed: list[Outcome]
 
 
-def singles(story: Story, way: str, processes: int = 1) -> Swept:
+def singles(story: Story, way: str) -> Swept:
     """A death at every point."""
-    whole = play(story, way, (), processes)
+    whole = play(story, way)
     numbers = [(n,) for n in range(1, whole.points + 1)]
-    return _all(story, way, whole, numbers, processes)
+    return _all(story, way, whole, numbers, 1)
 
 
 def pairs(story: Story, way: str, count: int, processes: int = 1) -> Swept:
