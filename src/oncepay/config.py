@@ -55,11 +55,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def _wrong_numbers(self) -> Iterator[str]:
         """Each is asked for what it must be, so that "not a number" is wrong too."""
         if not 12 < self.lease_s <= DAY_S:
-            yield f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than 12, the longest call with its margin"
+            yield f"ONCEPAY_LEASE_S: {self.lease_s} must be above 12, the longest call with its margin, at most a day"
         if not 0 < self.webhook_timeout_s <= DAY_S:
             yield f"ONCEPAY_WEBHOOK_TIMEOUT_S: {self.webhook_timeout_s} must be above 0, at most a day"
         elif self.lease_s <= self.webhook_timeout_s:
-            yield f"ONCEPAY_LEASE_S: {self.lease_s} must be longer than WEBHOOK_TIMEOUT_S"
+            yield f"ONCEPAY_LEASE_S: {self.lease_s} must be above ONCEPAY_WEBHOOK_TIMEOUT_S"
         if not 0 <= self.fresh_gap_s <= DAY_S:
             yield f"ONCEPAY_FRESH_GAP_S: {self.fresh_gap_s} must be 0 or above, at most a day"
         if not 31 <= self.raw_days <= RAW_DAYS_MAX:
@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not 0 < self.start_budget_s < 60:
             yield f"ONCEPAY_START_BUDGET_S: {self.start_budget_s} must be between 0 and 60"
         if self.calls_per_s != 0 and not 0.1 <= self.calls_per_s <= CALLS_MAX:
-            yield f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or at least 0.1"
+            yield f"ONCEPAY_CALLS_PER_S: {self.calls_per_s} must be 0 (no ceiling of ours) or 0.1 to {CALLS_MAX}"
 
     def _wrong_words(self) -> Iterator[str]:
         if _DATABASE_URL.match(self.database_url) is None:  # not shown: a password may stand in it

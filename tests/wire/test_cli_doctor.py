@@ -133,6 +133,8 @@ def test_a_redis_is_looked_at_and_its_password_is_not_shown(shell: Shell, monkey
         ("ONCEPAY_REDIS_URL", "http://127.0.0.1", "must start with redis://"),
         ("ONCEPAY_CALLS_PER_S", "-1", "must be 0"),
         ("ONCEPAY_CALLS_PER_S", "0.01", "must be 0"),
+        ("ONCEPAY_CALLS_PER_S", "1000001", "or 0.1 to 1000000"),
+        ("ONCEPAY_LEASE_S", "86401", "at most a day"),
     ],
 )
 def test_what_is_shared_is_checked_at_the_start(
