@@ -147,17 +147,11 @@ def test_the_retry_schedule_is_the_vendors() -> None:
     assert OFFSETS_S[-1] == 24 * 3600 + 4 * 60
 
 
-def test_sensitive_fields_open_and_close() -> None:
+def test_a_sensitive_field_opens() -> None:
     ring, case = Ring(vector_keys()), V["sensitive_field"]
     serial = V["keys"]["platform_certificate_serial_no"]
     assert ring.open_field(serial, case["uplink_ciphertext_for_platform_certificate"]) == case["uplink_plaintext"]
     assert ring.open_field(serial, case["downlink_ciphertext_for_merchant_certificate"]) is None
-    sealed = ring.seal_field(V["keys"]["mchid"], case["downlink_plaintext"])
-    key = load_private(vector_keys().merchants[0].private_key_pem)
-    from oncepay.sandbox.wechat.keys import OAEP
-
-    for text in (sealed, case["downlink_ciphertext_for_merchant_certificate"]):
-        assert key.decrypt(base64.b64decode(text), OAEP).decode() == case["downlink_plaintext"]
 
 
 class Story:

@@ -43,7 +43,11 @@ async def take(engine: Engine, payment: Payment, step: Step) -> Payment:
     """One step: its intent is committed first. If another road was faster, nothing is done."""
     if step.kind is StepKind.TICK:
         return await apply(engine, payment, Tick())
-    capabilities = engine.policy[channel_of(payment, step)]
+    about = _about(payment, step)
+    if about is None:
+        message = f"step {step.kind} of {payment.id} is about nothing we know"
+        raise LookupError(message)
+    capabilities = engine.policy[about.channel]
     now_ms = engine.clock.now_ms()
     until_ms = now_ms + capabilities.call_deadline_ms + engine.settings.call_margin_ms
     change = decide(payment, Begin(step=step, until_ms=until_ms), engine.policy, now_ms)
@@ -120,17 +124,12 @@ def _host(attempt: Attempt, call: Call) -> int:
     return 1 if attempt.fact is Fact.SILENT else 0
 
 
-def channel_of(payment: Payment, step: Step) -> str:
-    """The channel that a step will call."""
+def _about(payment: Payment, step: Step) -> Attempt | None:
+    """The attempt that a step is about; of a refund's next number, which is not there yet, the one that it reverses."""
     attempt = payment.attempt(step.number)
-    if attempt is not None:
-        return attempt.channel
-    refund = payment.refund(step.refund_no)
-    paying = payment.attempt(refund.of) if refund else None
-    if paying is None:
-        message = f"step {step.kind} of {payment.id} is about nothing we know"
-        raise LookupError(message)
-    return paying.channel
+    if attempt is None and (refund := payment.refund(step.refund_no)) is not None:
+        attempt = payment.attempt(refund.of)
+    return attempt
 
 
 # -- an account that the channel turns away ----------------------------------------------------------------------
@@ -138,10 +137,7 @@ def channel_of(payment: Payment, step: Step) -> str:
 
 def paused_until_ms(engine: Engine, payment: Payment, step: Step, now_ms: int) -> int:
     """Until when a step waits for its account; 0 if it does not."""
-    attempt = payment.attempt(step.number)
-    if attempt is None:
-        refund = payment.refund(step.refund_no)
-        attempt = payment.attempt(refund.of) if refund else None
+    attempt = _about(payment, step)
     return engine.pauses.until_ms(attempt.account, use_of(step.kind, attempt.method), now_ms) if attempt else 0
 
 
@@ -163,8 +159,8 @@ def next_step(engine: Engine, payment: Payment, now_ms: int) -> Step | None:
 
 async def ask_now(engine: Engine, payment: Payment) -> Payment:
     """Ask the channel at once about all that may still bring money, and about the money that paid, of which some may
-    have gone back without us: when the payer comes back, or the app wants a fresh answer. At most every two seconds a
-    payment, and never while a call is in flight."""
+    have gone back without us: when the payer comes back, or the app wants a fresh answer. At most once in
+    ``fresh_gap_ms`` a payment, and never while a call is in flight."""
     now_ms = engine.clock.now_ms()
     last_ms = max((a.asked_ms for a in payment.attempts if a.asked in QUERIES), default=0)
     if now_ms - last_ms < engine.settings.fresh_gap_ms:

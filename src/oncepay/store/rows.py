@@ -19,9 +19,7 @@ from oncepay.domain.payment import Payment
 from oncepay.ports import App, CaseRow, DeliveryMark, DeliveryRow, Endpoint, EventRow, EvidenceRow, UnappliedRow
 
 INT_MAX: Final = 2**63 - 1  # BIGINT
-KEPT_MS: Final = (
-    7_200_000  # a payment for which a message is kept is due within this; it is put off for an hour at most
-)
+KEPT_MS: Final = 7_200_000  # a payment with a kept message is due within this; it is put off for an hour at most
 
 _encode = msgspec.json.Encoder().encode
 _decode_payment = msgspec.json.Decoder(Payment).decode
@@ -132,7 +130,7 @@ def delivery_rows(change: Change) -> list[Row]:
     return [(p.id, version, d.endpoint_id, p.app, "due", 0, d.due_ms, "") for d in change.deliveries]
 
 
-def case_row(case: CaseOpened, at_ms: int, payment: Payment | None = None) -> Row:
+def case_row(case: CaseOpened, at_ms: int, payment: Payment | None) -> Row:
     """A case as it is raised for the first time: its payment's app's. A case about an account is no app's, whichever
     payment raised it."""
     app = payment.app if payment is not None and case.payment_id else ""

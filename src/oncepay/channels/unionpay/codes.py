@@ -89,7 +89,7 @@ def said(call: Call, code: str, *, void: bool = False) -> Verdict:
     return _unvoided(found, code) if void else found
 
 
-def became_of_refund(code: str, *, void: bool = False) -> Verdict:
+def became_of_refund(code: str, *, void: bool) -> Verdict:
     """What a question or a notification says of a refund."""
     found = OF_REFUND.get(code, ASK)
     return _unvoided(found, code) if void else found

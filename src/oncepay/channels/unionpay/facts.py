@@ -72,7 +72,7 @@ def of_transaction(
     road: Road,
     words: str,
     wrong: str,
-    of: str = "",
+    of: str,
     call: Call | None = None,
 ) -> Evidence:
     """``fields``: signed by UnionPay; ``number``: of the attempt that it is about. Raises ValueError when they cannot

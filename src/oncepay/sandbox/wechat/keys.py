@@ -137,12 +137,6 @@ class Ring:
         except ValueError:  # bad base64, bad padding, wrong key, not UTF-8: all are ValueErrors
             return None
 
-    def seal_field(self, mchid: str, text: str) -> str:
-        """A sensitive field sealed to the merchant's certificate."""
-        merchant = self.merchants[mchid]
-        key = self._believed[mchid, merchant.serial_no]
-        return base64.b64encode(key.encrypt(text.encode(), OAEP)).decode()
-
 
 def serial_hex(certificate: x509.Certificate) -> str:
     """A certificate's serial as WeChat Pay writes it: 40 upper-case hex digits."""
