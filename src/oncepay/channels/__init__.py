@@ -1,1 +1,1 @@
-"""Translators, one folder a vendor, and the one road to the network that they share."""
+"""Translators, one folder a vendor, and what they share."""

@@ -127,9 +127,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     fault: str = ""  # why the last call was turned away: account, balance, moment
     words: str = ""  # the vendor's own code for the last refusal
     absent_ms: int = 0  # first "absent" that counts towards being over
-    refused_ms: int = (
-        0  # out: since when its number is called no more: refused when repeated, or another was carried out
-    )
+    refused_ms: int = 0  # out: since when it is called no more: refused when repeated, or another was carried out
     shown_ms: int = 0  # when a credential was handed out
     credential: str = ""  # JSON, up to 512 bytes; longer ones are stored apart
     credential_apart: bool = False

@@ -199,7 +199,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class CaseOpened(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a person must look at; one per (about, kind). ``about``: payment id, or account + number.
+    """What a person must look at; one per (about, kind). ``about``: a payment's id, and behind colons the refund or
+    number of it and what tells further ones apart; or an account, with the number that fits no payment.
     ``due_ms``: when something happens by itself, 0 if nothing does."""
 
     about: str

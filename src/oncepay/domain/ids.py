@@ -82,7 +82,7 @@ def refund_id(payment: str, refund_no: str) -> str:
 
 
 def case_id(about: str, kind: str) -> str:
-    """One case a (payment or account + number, kind)."""
+    """One case for each thing that it is ``about`` (see ``CaseOpened``) and kind."""
     return hashed(ID_LENGTH, about, kind)
 
 

@@ -11,9 +11,8 @@ from typing import Final
 from oncepay.ports import Clock, Limits
 
 BURST_S: Final = 0.1
-WITHIN_S: Final = (
-    1.0  # a call waits so long for its turn: within the margin of its intent, before it counts as not sent
-)
+# So long a call waits for its turn: within the margin of its intent, before it counts as not sent.
+WITHIN_S: Final = 1.0
 
 
 class Turns:

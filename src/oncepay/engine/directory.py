@@ -1,5 +1,5 @@
 """Who there is: apps, accounts, endpoints. Few, read on every request, changed seldom: kept in memory and read again
-when the store's stamp has changed, looked at every second or so by the worker and after every change of our own."""
+when the store's stamp has changed, looked at a few times a second by each process and after every change of our own."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Two loops that each process may run any number of times in any number of processes: what is due of payments, and
-what is due of deliveries. Each has a ``run_once`` that tests call and a loop that only adds waiting."""
+"""The loops of a process, of which any number may run beside each other: what is due of payments, what is due of
+deliveries, upkeep, a look at the directory. Each is a function that does one round, which tests call, and a loop that
+only adds waiting."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """``limit`` rows at most, newest first, that come after the opaque cursor ("" from the start)."""
+    """``limit`` rows at most, in the order of the list, that come after the opaque cursor ("" from the start)."""
 
     limit: int = 20
     after: str = ""

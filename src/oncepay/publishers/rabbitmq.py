@@ -35,12 +35,8 @@ for _library in ("aio_pika", "aiormq"):  # they log each lost connection at leng
     logging.getLogger(_library).setLevel(logging.CRITICAL)
 
 _OK: Final = delivered("in the queue")
-_FAULTS: Final = (
-    AMQPException,
-    OSError,
-    RuntimeError,
-    ValueError,
-)  # the library's own, the network's, a closed channel
+# The library's own, the network's, a closed channel.
+_FAULTS: Final = (AMQPException, OSError, RuntimeError, ValueError)
 
 
 class Wire(msgspec.Struct, frozen=True, eq=False):

@@ -36,7 +36,8 @@ UNITS: Final[Mapping[str, int]] = {
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One line for ``oncepay doctor``. ``level``: safe and fine, ``advice`` (speed), ``warning`` (detection)."""
+    """One line for ``oncepay doctor``. ``level``: ``unsafe`` (a commit may be lost), ``warning`` (damage goes unseen,
+    or it slows down with time), ``advice`` (it could be faster), ``fine``."""
 
     name: str
     actual: str

@@ -17,9 +17,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 from oncepay.client.queues.places import TAKE_MAX, TAKE_S, Got, Place, Source, message_of
 
 OPEN_S: Final = 10.0
-AHEAD_MAX: Final = (
-    8 * TAKE_MAX
-)  # handed out before they are asked for, so that acknowledging and taking do not alternate
+AHEAD_MAX: Final = 8 * TAKE_MAX  # handed out before asked for, so that acknowledging and taking do not alternate
 # As the centre declares it. Without a limit RabbitMQ 4 drops what was handed out twenty times: a consumer killed as
 # often, or a database away for twenty times RabbitMQ's patience (half an hour), would cost all that it held.
 QUORUM: Final[dict[str, Any]] = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
