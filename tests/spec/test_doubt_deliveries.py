@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from oncepay.engine import admin
+from oncepay.engine import admin, close
+from oncepay.engine.pay import NewPayment, create
+from oncepay.engine.story import timeline
 from oncepay.ports import Page
 from tests.spec.centre import Town
 from tests.spec.test_stories import paid
@@ -118,3 +120,17 @@ async def test_tries_end_parked_after_thirty_days_and_can_be_replayed(town: Town
     assert await town.replays() == 1
     await town.passes(5)
     assert town.shop.books["D-9"]["status"] == "paid"
+
+
+async def test_the_story_of_a_payment_holds_each_delivery(town: Town) -> None:
+    """An app with many endpoints: what did not arrive at one of them must not be missing where people look for it."""
+    town.engine.hand_over = lambda _row: True  # lent, and nothing comes of it
+    for n in range(15):
+        await admin.add_endpoint(town.engine, town.app, f"{town.shop.url}?{n}")
+    deadline_ms = town.now_ms + 3_600_000
+    owed = NewPayment(order_no="D-9", minor=8800, currency="CNY", subject="Tea", deadline_ms=deadline_ms)
+    payment = (await create(town.engine, town.app, owed, None)).payment
+    for minor in range(1, 8):
+        payment = await close.amend(town.engine, payment, minor=minor, deadline_ms=None)
+    story = await timeline(town.engine, payment)
+    assert sum(entry["what"].startswith("delivery.") for entry in story) == 16 * payment.version == 112

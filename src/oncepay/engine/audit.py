@@ -152,7 +152,7 @@ class _Look:
             self._ledger.payment_events(payment.id),
             self._ledger.evidence(payment.id),
             self._ledger.payment_acts(payment.id),
-            self._deliveries(payment),
+            deliveries_of(self._ledger, payment),
         )
         return Kept(
             payment=payment,
@@ -167,15 +167,16 @@ class _Look:
             late_ms=self._wanted.late_ms,
         )
 
-    async def _deliveries(self, payment: Payment) -> list[DeliveryRow]:
-        found: list[DeliveryRow] = []
-        after = ""
-        while True:
-            page = Page(limit=PAGE, after=after)
-            rows, after = await self._ledger.deliveries(payment.app, page, payment_id=payment.id)
-            found += rows
-            if not after:
-                return found
+
+async def deliveries_of(ledger: Ledger, payment: Payment) -> list[DeliveryRow]:
+    """All deliveries of a payment, by version and endpoint."""
+    found: list[DeliveryRow] = []
+    after = ""
+    while True:
+        rows, after = await ledger.deliveries(payment.app, Page(limit=PAGE, after=after), payment_id=payment.id)
+        found += rows
+        if not after:
+            return found
 
 
 def _finding(payment: Payment, rule: str, text: str) -> Finding:

@@ -8,6 +8,7 @@ from oncepay.domain.attempt import Attempt, Direction, Status
 from oncepay.domain.change import Act, Step, Verb
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import steps
+from oncepay.engine.audit import deliveries_of
 from oncepay.engine.core import Engine
 from oncepay.engine.step import paused_until_ms
 from oncepay.ports import Page
@@ -60,7 +61,6 @@ async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
         for row in events
     )
     written_ms = {row.version: row.at_ms for row in events}
-    deliveries, _ = await ledger.deliveries(payment.app, Page(limit=100), payment_id=payment.id)
     entries.extend(
         {
             "at_ms": written_ms.get(row.version, payment.created_ms),
@@ -71,7 +71,7 @@ async def timeline(engine: Engine, payment: Payment) -> list[dict[str, Any]]:
             "last": row.last,
             "due_ms": row.due_ms,
         }
-        for row in deliveries
+        for row in await deliveries_of(ledger, payment)
     )
     cases, _ = await ledger.cases(Page(limit=100), status="", payment_id=payment.id)
     entries.extend(
