@@ -19,15 +19,14 @@ from confluent_kafka import Consumer, TopicPartition
 
 from oncepay.ports import Endpoint, Message, Outcome
 from oncepay.publishers.roads import Roads, read_target
-from oncepay.publishers.signing import new_secret
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.testing.services import Service
 from tests.kafka_mock import KafkaMock
 from tests.services import wait_for_quorum_queue
-from tests.wire.loopback import Names, serving
+from tests.wire.loopback import Names, secret_of, serving
 
 LOOPBACK = ("127.0.0.0/8",)
-SECRET, OLD_SECRET = new_secret(bytes(range(32))), new_secret(bytes(32))
+SECRET, OLD_SECRET = secret_of(bytes(range(32))), secret_of(bytes(32))
 NOW_S = 1_795_000_000
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import standardwebhooks
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -144,3 +146,18 @@ class Certificates:
         if host:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+# -- webhooks' secrets ---------------------------------------------------------------------------------------------
+
+
+def secret_of(key: bytes) -> str:
+    """The written form of a key."""
+    return f"whsec_{b64encode(key).decode()}"
+
+
+def is_signed_by(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether one of a message's signatures is by this secret, as an independent implementation makes them."""
+    at = dt.datetime.fromtimestamp(int(headers["webhook-timestamp"]), dt.UTC)
+    theirs = standardwebhooks.Webhook(secret).sign(headers["webhook-id"], at, body.decode())
+    return theirs in headers["webhook-signature"].split(" ")

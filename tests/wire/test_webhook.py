@@ -12,12 +12,21 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from oncepay.ports import Endpoint, Message, Outcome, Publisher
-from oncepay.publishers.signing import new_secret, verify
 from oncepay.publishers.webhook import WebhookPublisher
-from tests.wire.loopback import Certificates, Names, answer, closed_port, read_request, saying, serving
+from tests.wire.loopback import (
+    Certificates,
+    Names,
+    answer,
+    closed_port,
+    is_signed_by,
+    read_request,
+    saying,
+    secret_of,
+    serving,
+)
 
 LOOPBACK = ("127.0.0.0/8",)
-SECRET, OLD_SECRET = new_secret(bytes(range(32))), new_secret(bytes(32))
+SECRET, OLD_SECRET = secret_of(bytes(range(32))), secret_of(bytes(32))
 NOW_S = 1_795_000_000
 MESSAGE = Message(id="evt_01", timestamp_s=NOW_S, body=b'{"type":"payment.changed"}')
 
@@ -71,7 +80,8 @@ async def test_a_delivery_is_one_signed_post_on_a_connection_that_is_kept() -> N
         assert first == "POST /a%2Fb?c=%20 HTTP/1.1"
         assert json.loads(body) == {"type": "payment.changed"}
         for secret in (SECRET, OLD_SECRET):
-            assert verify([secret], headers, body, NOW_S) == "evt_01"
+            assert is_signed_by(secret, headers, body)
+        assert (headers["webhook-id"], headers["webhook-timestamp"]) == ("evt_01", str(NOW_S))
         assert headers["content-type"] == "application/json"
         assert "cookie" not in headers
 

@@ -21,9 +21,10 @@ from oncepay.testing.services import Service
 from tests.client.guards.payments import NOW_MS
 from tests.kafka_mock import KafkaMock
 from tests.services import wait_for_quorum_queue
+from tests.wire.loopback import secret_of
 
-SECRET: Final = signing.new_secret(bytes(range(32)))
-OTHER_SECRET: Final = signing.new_secret(bytes(range(1, 33)))
+SECRET: Final = secret_of(bytes(range(32)))
+OTHER_SECRET: Final = secret_of(bytes(range(1, 33)))
 QUORUM: Final = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}  # as both ends declare it
 KINDS: Final = ("redis", "rabbitmq", "kafka")
 
