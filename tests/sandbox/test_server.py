@@ -35,3 +35,17 @@ async def test_a_target_may_be_absolute(sandbox: Sandbox, scheme: str, target: s
     assert wanted in told
     if target.startswith("/"):
         assert wanted in await answer(sandbox, target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/gateway.do?method=alipay.trade.query",
+        "/v3/pay/transactions/out-trade-no/NONE?mchid=1",
+        "/gateway/api/queryTrans.do",
+    ],
+)
+async def test_who_asks_for_the_end_of_the_connection_is_told_of_it(sandbox: Sandbox, target: str) -> None:
+    """What an answer says of its connection is what happens to it; Keep-Alive belongs to one that stays."""
+    head = (await answer(sandbox, target)).partition("\r\n\r\n")[0].lower().split("\r\n")
+    assert [line for line in head if line.startswith(("connection", "keep-alive"))] == ["connection: close"]

@@ -53,10 +53,14 @@ class Reply(msgspec.Struct):
     body: bytes
     fault: Rule | None = None
 
-    def head(self) -> bytes:
+    def head(self, *, keep: bool) -> bytes:
+        """``keep``: the connection stays for another request. The vendors' headers say so, and are swapped if not."""
         parts = [_LINES[self.status]]
         for name, value in self.headers:
-            parts += (name, b": ", value, b"\r\n")
+            if keep or name not in {b"Connection", b"Keep-Alive"}:
+                parts += (name, b": ", value, b"\r\n")
+            elif name == b"Connection":
+                parts.append(b"Connection: close\r\n")
         parts.append(b"\r\n")
         return b"".join(parts)
 
@@ -121,7 +125,7 @@ class Connection(HttpToolsProtocol):
             self.tasks.add(self._suffering)
             self._suffering.add_done_callback(self.tasks.discard)
             return
-        self.transport.write(reply.head() + reply.body)
+        self.transport.write(reply.head(keep=self.parser.should_keep_alive()) + reply.body)
         self._done()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -144,11 +148,12 @@ class Connection(HttpToolsProtocol):
     async def _suffer(self, reply: Reply, rule: Rule) -> None:
         """Carry out a fault of the connection on a reply that was ready to go."""
         seconds, write = rule.seconds, self.transport.write
+        head = reply.head(keep=self.parser.should_keep_alive())
         if rule.fault == "slow":
             await asyncio.sleep(30.0 if seconds is None else seconds)
-            write(reply.head() + reply.body)
+            write(head + reply.body)
         elif rule.fault == "slow_drip":
-            write(reply.head())
+            write(head)
             for at in range(len(reply.body)):
                 write(reply.body[at : at + 1])
                 await asyncio.sleep(0.5 if seconds is None else seconds)
@@ -156,7 +161,7 @@ class Connection(HttpToolsProtocol):
             write(GARBAGE)
             self.transport.close()
         elif rule.fault == "truncated":
-            write(reply.head() + reply.body[: len(reply.body) // 2])
+            write(head + reply.body[: len(reply.body) // 2])
             self.transport.close()
         else:  # drop_before, drop_after: not another byte
             self.transport.abort()
