@@ -129,17 +129,30 @@ def _in_memory(database_url: str) -> bool:
 
 def read_master_key(config: Config) -> bytes:
     """The 32 bytes that seal secrets. Raises ConfigInvalid: without it the centre does not start."""
-    where, text = "ONCEPAY_MASTER_KEY", config.master_key
-    if not text and config.master_key_file:
-        where = f"ONCEPAY_MASTER_KEY_FILE {config.master_key_file}"
-        try:
-            text = Path(config.master_key_file).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigInvalid(f"{where}: {error}") from None
-        if not text:
-            raise ConfigInvalid(f"{where} is empty (oncepay key new makes a key)")
-    if not text:
+    given = _key_of("ONCEPAY_MASTER_KEY", config.master_key) if config.master_key else None
+    kept = _key_in(Path(config.master_key_file)) if config.master_key_file else None
+    key = given or kept
+    if key is None:
         raise ConfigInvalid("ONCEPAY_MASTER_KEY or ONCEPAY_MASTER_KEY_FILE is not set (oncepay key new makes one)")
+    if given and kept and given != kept:  # one of them would win unsaid, and seal what the other cannot open
+        raise ConfigInvalid(
+            f"ONCEPAY_MASTER_KEY and ONCEPAY_MASTER_KEY_FILE {config.master_key_file} hold different keys; set one"
+        )
+    return key
+
+
+def _key_in(file: Path) -> bytes:
+    where = f"ONCEPAY_MASTER_KEY_FILE {file}"
+    try:
+        text = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{where}: {error}") from None
+    if not text:
+        raise ConfigInvalid(f"{where} is empty (oncepay key new makes a key)")
+    return _key_of(where, text)
+
+
+def _key_of(where: str, text: str) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

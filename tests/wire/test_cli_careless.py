@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import apsw
@@ -159,3 +160,18 @@ def test_a_key_file_without_a_key_is_named(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigInvalid, match=f"ONCEPAY_MASTER_KEY_FILE {file} is empty"):
         read_master_key(from_env({"ONCEPAY_MASTER_KEY_FILE": str(file)}))
+
+
+def test_two_master_keys_are_refused_unless_they_are_one(tmp_path: Path) -> None:
+    """One won in silence: what it sealed could not be opened any more once its variable was gone."""
+    one, other = (base64.b64encode(letter * 32).decode() for letter in (b"a", b"b"))
+    file = tmp_path / "master.key"
+    both = {"ONCEPAY_MASTER_KEY": one, "ONCEPAY_MASTER_KEY_FILE": str(file)}
+    file.write_text(other + "\n")
+    with pytest.raises(ConfigInvalid, match=f"ONCEPAY_MASTER_KEY and ONCEPAY_MASTER_KEY_FILE {file} hold different"):
+        read_master_key(from_env(both))
+    file.write_text(one + "\n")
+    assert read_master_key(from_env(both)) == b"a" * 32
+    file.unlink()
+    with pytest.raises(ConfigInvalid, match=f"ONCEPAY_MASTER_KEY_FILE {file}: .*No such file"):
+        read_master_key(from_env(both))
