@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -79,6 +81,32 @@ async def test_unlogged_tables_are_refused(postgres_database: str, ledger: Postg
 async def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await open_postgres(f"postgresql://nobody@127.0.0.1:{free_port()}/none", token=token)
+
+
+async def test_who_is_not_let_in_need_not_repeat_it(postgres_database: str) -> None:
+    """Rights, names and passwords do not mend themselves: a person is told so, not "repeat later"."""
+    parts = urlsplit(postgres_database)
+    role = f"guest_{os.urandom(4).hex()}"
+    guest = parts._replace(netloc=f"{role}:hush@{parts.netloc.rpartition('@')[2]}").geturl()
+    async with session(postgres_database) as other:
+        await other.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        await other.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'hush'")
+        try:
+            with pytest.raises(StartRefused, match="permission denied"):
+                await open_postgres(guest, token=token)
+        finally:
+            await other.execute(f"DROP ROLE {role}")
+    with pytest.raises(StartRefused, match=rf"at .* cannot be reached.*{role}"):
+        await open_postgres(guest, token=token)
+    with pytest.raises(StartRefused, match="no_such_database"):
+        await open_postgres(parts._replace(path="/no_such_database").geturl(), token=token)
+
+
+async def test_a_database_of_another_program_is_no_ledger(postgres_database: str) -> None:
+    async with session(postgres_database) as other:
+        await other.execute("CREATE TABLE payment (id int)")
+    with pytest.raises(StartRefused, match='"payment" already exists'):
+        await open_postgres(postgres_database, token=token)
 
 
 # -- what it had better be -----------------------------------------------------------------------------------------

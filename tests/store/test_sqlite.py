@@ -17,7 +17,7 @@ from oncepay.domain.errors import CommitUnknown, Invalid, Unavailable
 from oncepay.ports import Page
 from oncepay.store import sqlite_link
 from oncepay.store.open import open_ledger
-from oncepay.store.refusals import ConfigUnsafe
+from oncepay.store.refusals import ConfigUnsafe, StartRefused
 from oncepay.store.sqlite import SqliteLedger, open_sqlite
 from oncepay.store.sqlite_link import Settings, check_library, connect, settings_of
 from tests.store.conftest import TOKEN, have
@@ -132,11 +132,11 @@ class TestSettings:
         return path
 
     async def test_a_file_that_is_no_database(self, garbage: Path) -> None:
-        with pytest.raises(Unavailable):
+        with pytest.raises(StartRefused):
             await open_sqlite(f"sqlite:///{garbage}", token=lambda: TOKEN)
 
     async def test_a_place_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(Unavailable):
+        with pytest.raises(StartRefused):
             await open_sqlite(f"sqlite:///{tmp_path}/no/such/folder/x.db", token=lambda: TOKEN)
 
     async def test_without_any_thread(self, path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_the_database_is_named(
     (tmp_path / "x.key").write_text("0123456789" * 100)
     monkeypatch.setenv("ONCEPAY_DATABASE_URL", f"sqlite:///{tmp_path / name}")
     code, out, err = shell.run("migrate")
-    assert (code, out) == (5, "")
+    assert (code, out) == (6, "")
     assert f"{tmp_path / name}: " in err
     assert why in err
 
@@ -88,7 +88,7 @@ def test_a_database_of_another_program_is_named(shell: Shell, tmp_path: Path) ->
     with apsw.Connection(str(tmp_path / "oncepay.db")) as link:
         link.execute("CREATE TABLE payment (id)")
     code, out, err = shell.run("migrate")
-    assert (code, out) == (5, "")
+    assert (code, out) == (6, "")
     assert f"{tmp_path / 'oncepay.db'}: " in err
     assert "table payment already exists" in err
 

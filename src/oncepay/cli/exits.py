@@ -7,7 +7,7 @@
 3     there is no such thing
 4     it clashes with what is already there
 5     not available now: repeat later (the database, the channel, too much to do)
-6     the settings, the master key or the database's own settings must be mended first
+6     the settings, the master key or the database (its settings, rights or file) must be mended first
 130   interrupted (Ctrl-C)
 ====  ========================================================================================================
 """

@@ -28,7 +28,7 @@ from oncepay.store.postgres_lists import Lists, ids_between
 from oncepay.store.postgres_schema import drop_raw_months, make_raw_months, migrate_schema
 from oncepay.store.postgres_server import Setting, check, examine
 from oncepay.store.pump import Loader, Pump
-from oncepay.store.refusals import StartRefused
+from oncepay.store.refusals import DatabaseRefused, StartRefused
 from oncepay.store.statements import load
 
 log = logging.getLogger("oncepay.store")
@@ -49,7 +49,7 @@ async def open_postgres(
 
     token: the dice, asked only when the installation is new. migrate: bring the tables up to date.
     patience_s: how long an unknown commit is asked about before its callers get CommitUnknown.
-    Raises StartRefused (an unsafe server, tables of another release), Unavailable.
+    Raises StartRefused (an unsafe server, tables of another release, one that does not let us in), Unavailable.
     """
     book = Book({**load("postgres"), **load("migrations.sql")})
     meta = await _prepare(url, book, token if migrate else None)
@@ -62,16 +62,27 @@ async def _prepare(url: str, book: Book, token: Callable[[], str] | None) -> Map
     async def checked(link: Link) -> None:
         await check(link, book)
 
-    link = await connect(url, checked)
+    try:
+        link = await connect(url, checked)
+    except Unavailable as error:
+        raise _lasting(error.__cause__, error.detail) or error from error.__cause__
     try:
         meta = await migrate_schema(link, book, token)
         with contextlib.suppress(asyncpg.LockNotAvailableError):  # a dump is read: there is raw_rest, and a next time
             await make_raw_months(link, book)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"the database cannot be prepared: {error}") from error
+        words = f"the database cannot be prepared: {error}"
+        raise _lasting(error, words) or Unavailable(words) from error
     finally:
         await link.leave()
     return meta
+
+
+def _lasting(error: BaseException | None, words: str) -> DatabaseRefused | None:
+    """The refusal, if repeating is no use: the server knows no such role, password or database, gives no right, or has
+    tables of another program. One that starts, is full or is not there yet says something else."""
+    state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else ""
+    return DatabaseRefused(words) if state[:2] in {"28", "3D", "3F", "42"} else None
 
 
 class PostgresLedger(Lists, Directory):

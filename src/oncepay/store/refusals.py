@@ -1,4 +1,5 @@
-"""Why a ledger is not opened: settings that could lose a commit, tables that are not what we made."""
+"""Why a ledger is not opened: settings that could lose a commit, tables that are not what we made, a database that does
+not let us in."""
 
 from __future__ import annotations
 
@@ -17,3 +18,7 @@ class ConfigUnsafe(StartRefused):
 
 class MigrationRefused(StartRefused):
     """The database was made by other migrations than ours: an edited file, or a newer release."""
+
+
+class DatabaseRefused(StartRefused):
+    """The database does not let us in, or not make our tables, and will not by itself. One that is away is no such."""

@@ -44,7 +44,8 @@ async def open_sqlite(url: str, *, token: Callable[[], str], migrate: bool = Tru
     as in ``sqlite_link.Settings``.
 
     token: the dice, asked only when the installation is new. migrate: bring the tables up to date.
-    Raises StartRefused (unsafe settings, tables of another release), Invalid (the URL), Unavailable.
+    Raises StartRefused (unsafe settings, tables of another release, a file that is none for us), Invalid (the URL),
+    Unavailable.
     """
     settings = settings_of(url)
     writer = Writer(settings, make=migrate)
@@ -54,7 +55,7 @@ async def open_sqlite(url: str, *, token: Callable[[], str], migrate: bool = Tru
         return SqliteLedger(settings, writer, sql, meta)
     except Unavailable as error:
         await writer.close()
-        raise named(error, settings) from error
+        raise (named(error.__cause__, settings) if isinstance(error.__cause__, apsw.Error) else error) from error
     except BaseException:
         await writer.close()
         raise

@@ -22,7 +22,7 @@ import apsw
 import msgspec
 
 from oncepay.domain.errors import CommitUnknown, Invalid, OncepayError, Unavailable
-from oncepay.store.refusals import ConfigUnsafe, MigrationRefused
+from oncepay.store.refusals import ConfigUnsafe, DatabaseRefused, MigrationRefused, StartRefused
 
 LIBRARY_MIN: Final = (3, 51, 3)  # before it, a WAL that is reset while another connection checkpoints can lose commits
 SAFE_SYNCHRONOUS: Final = {"full": 2, "extra": 3}
@@ -35,6 +35,12 @@ PAUSE: Final = time.sleep  # noqa: TID251 - only while a new file is being set u
 ROWS_FAULT: Final = (
     apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError, apsw.BindingsError,
     TypeError, ValueError, OverflowError,
+)  # fmt: skip
+
+# At the start: what stands there is not ours, or not for us, and will not be by itself.
+FOR_GOOD: Final = (
+    apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, apsw.AuthError, apsw.NotADBError,
+    apsw.CorruptError, apsw.SQLError,
 )  # fmt: skip
 
 T = TypeVar("T")
@@ -81,7 +87,7 @@ def connect(
     settings: Settings, *, writer: bool, make: bool = True, pause: Callable[[float], None] = PAUSE
 ) -> apsw.Connection:
     """One connection, set and checked. ``make``: a file that is not there. ``pause``: seconds, between two tries.
-    Raises ConfigUnsafe, MigrationRefused, Unavailable."""
+    Raises StartRefused, Unavailable."""
     check_library(apsw.sqlite_lib_version())
     if make and settings.path:
         _make_file(settings.path)
@@ -103,7 +109,7 @@ def connect(
         path = Path(settings.path).absolute()
         if isinstance(error, apsw.CantOpenError) and not make and not path.exists():
             raise MigrationRefused(f"there is no database {path}; `oncepay migrate` makes a new one") from error
-        raise named(unavailable(error), settings) from error
+        raise named(error, settings) from error
     return link
 
 
@@ -114,9 +120,13 @@ def _make_file(path: str) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660))
 
 
-def named(error: OncepayError, settings: Settings) -> OncepayError:
-    """At the start, an error says of which file it is."""
-    return Unavailable(f"{Path(settings.path).absolute()}: {error.detail}") if settings.path else error
+def named(error: apsw.Error, settings: Settings) -> OncepayError | StartRefused:
+    """At the start, an error says of which file it is, and whether repeating is any use."""
+    meant = unavailable(error)
+    if not settings.path:
+        return meant
+    words = f"{Path(settings.path).absolute()}: {meant.detail}"
+    return DatabaseRefused(words) if isinstance(error, FOR_GOOD) else Unavailable(words)
 
 
 def _switch_to_wal(link: apsw.Connection, busy_timeout_ms: int, pause: Callable[[float], None]) -> None:
