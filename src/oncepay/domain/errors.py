@@ -8,7 +8,8 @@
     - DeadlineInvalid    too near, too far, or in the past
     - PayerInvalid       what the method needs to know of the payer is missing or wrong
   x Absent               no such thing, or not yours
-    - PaymentAbsent, RefundAbsent, EventAbsent, EndpointAbsent, DeliveryAbsent, CaseAbsent, AppAbsent
+    - PaymentAbsent, RefundAbsent, EventAbsent, EndpointAbsent, DeliveryAbsent, CaseAbsent
+    - AppAbsent          said to an operator; an app that asks is there
     - AccountAbsent      also: several, and none was named; of another channel; retired
   x Unauthorized         no key, or not a key of ours
   x Conflict             it clashes with what is already there
@@ -77,7 +78,7 @@ class PayerInvalid(Invalid):
 
 
 class Absent(OncepayError):
-    code, title = "absent", "There is no such thing here."
+    """Only a family: whatever is not there has a name, and a code of its own."""
 
 
 class PaymentAbsent(Absent):
