@@ -194,7 +194,11 @@ def test_a_refusal_of_another_trade_is_wrong(call: Call, sub_code: str) -> None:
     [
         ("40002", "isv.invalid-app-id", Fault.ACCOUNT),
         ("40002", "isv.invalid-signature", Fault.ACCOUNT),
-        ("40002", "isv.invalid-parameter", Fault.ACCOUNT),
+        ("40002", "isv.invalid-timestamp", Fault.ACCOUNT),
+        ("40002", "", Fault.ACCOUNT),
+        ("40002", "isv.invalid-parameter", Fault.NONE),  # of what one request holds: the account's others go on
+        ("40002", "isv.illegal-json", Fault.NONE),
+        ("40002", "isv.suspected-attack", Fault.NONE),
         ("40001", "isv.missing-method", Fault.ACCOUNT),
         ("40003", "isv.invalid-app-state", Fault.ACCOUNT),
         ("40006", "isv.insufficient-isv-permissions", Fault.ACCOUNT),

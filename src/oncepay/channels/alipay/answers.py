@@ -1,7 +1,7 @@
 """What an answer to one of our calls tells us. Whatever it cannot read is silence, never a refusal.
 
 Believed is only what is signed. Refusals of the gateway come unsigned by their nature (an app that it does not know has
-no key): they say that the account is at fault, and nothing of the attempt. An answer holds no time of its own.
+no key): they say that account or request is at fault, and nothing of the attempt. An answer holds no time of its own.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def believe(answer: Answer, asked: Asked) -> Genuine | Doubt | Said:
 def read(told: Genuine | Doubt | Said, asked: Asked) -> Read:
     """Never raises for what the answer holds."""
     if isinstance(told, Said):
-        return Read(evidence=(_silent(asked, unsigned(told.code), _words(told)),))
+        return Read(evidence=(_silent(asked, unsigned(told.code, told.sub_code), _words(told)),))
     if isinstance(told, Doubt):
         refresh = bool(told.unheld and asked.opened.roots)  # without roots there is nothing to fetch
         return Read(evidence=(_silent(asked, ASK, told.why),), refresh=refresh)

@@ -130,9 +130,9 @@ def verdict(call: Call, code: str, sub_code: str, *, calls: int = 1) -> Verdict:
     return row[call]
 
 
-def unsigned(code: str) -> Verdict:
-    """What a refusal without a signature means: the gateway does not know the app, or it is too busy. Never anything
-    about money."""
+def unsigned(code: str, sub_code: str) -> Verdict:
+    """What a refusal without a signature means: the gateway does not know the app, or it is too busy, or it does not
+    like what this one request holds, which is no reason to hold up others. Never anything about money."""
     if code in GATEWAY:
-        return ACCOUNT
+        return ASK if SUB_CODES.get(last_part(sub_code)) is _INSTRUCTION else ACCOUNT
     return MOMENT if code == "40005" else ASK
