@@ -164,7 +164,7 @@ def _learn(desk: Desk, attempt: Attempt, evidence: Evidence, fact: Fact) -> tupl
     attempt = desk.payment.attempt(attempt.no) or attempt
     learned = learn(attempt.status, fact)
     fields: dict[str, Any] = {"fact": evidence.fact, "fault": evidence.fault.value, "words": evidence.words}
-    if attempt.refused_ms and evidence.fact in {Fact.ABSENT, Fact.SILENT} and evidence.call is Call.QUERY_REFUND:
+    if evidence.fact in {Fact.ABSENT, Fact.SILENT} and _says_why(attempt, evidence.call):
         del fields["words"]  # that there is none is no reason: why it was refused is
     if learned.news:
         fields["status"] = learned.status
@@ -202,6 +202,13 @@ def _learn(desk: Desk, attempt: Attempt, evidence: Evidence, fact: Fact) -> tupl
     if fresh or learned.contradiction:
         desk.evidence.append(evidence)
     return learned, fresh
+
+
+def _says_why(attempt: Attempt, asked: Call | None) -> bool:
+    """Whether the words that are kept are of the call that came to nothing, and not of a question after it."""
+    if not attempt.incoming:
+        return attempt.refused_ms > 0 and asked is Call.QUERY_REFUND
+    return not attempt.shown_ms and asked in {Call.QUERY, Call.CLOSE} and attempt.words != ""
 
 
 def _is_wrong(desk: Desk, attempt: Attempt, evidence: Evidence, heard: Hear) -> bool:

@@ -280,8 +280,9 @@ def _settled(payment: Payment, asked: Start) -> Shown:
         raise errors.ChannelRefused(
             f"{last.channel} refused: {last.words or last.reason}", outcome="failed", attempt=f"att_{last.no}"
         )
+    said = f" ({last.words})" if last.words else ""
     raise errors.ChannelSilent(  # its call came to nothing, and nobody was given anything: the next may fare better
-        f"nothing came of {last.no} at {last.channel}; the same request starts another attempt",
+        f"nothing came of {last.no} at {last.channel}{said}; the same request starts another attempt",
         outcome="not_sent",
         attempt=f"att_{last.no}",
     )
