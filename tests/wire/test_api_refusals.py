@@ -58,6 +58,8 @@ CREATE: list[tuple[str, Any]] = [
         "return_url",
         "javascript:alert(1)", "http://shop.example/x", "//shop.example", "https://", "https://a b", "https://a/\n",
         "https://a/\r\nX: y", "https://" + "a" * 600, "", 1, "http://localhost.evil.example/", "https://é.example/",
+        "http://localhost:1@evil.example/", "http://127.0.0.1:1@evil.example", "http://localhost@evil.example/",
+        "http://[::1]:80\\@evil.example/", "http://localhost:x/",
     ),
     *each("attempt.channel", GONE, "", "paypal", "x" * 65, 1, None),
     *each("attempt.method", GONE, "", "magic", 1, None),

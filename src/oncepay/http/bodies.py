@@ -19,7 +19,8 @@ Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Url = Annotated[
     str,
     Meta(
-        pattern=r"^(https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/])[!-~]+$(?!\n)",
+        # after a port nothing but a path: http://localhost:1@elsewhere/ is elsewhere
+        pattern=r"^(https://[!-~]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?([/?#][!-~]*)?)$(?!\n)",
         max_length=512,
         description="https, or http on this machine only.",
     ),
