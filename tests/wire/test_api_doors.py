@@ -217,12 +217,11 @@ async def test_the_document_is_complete_and_leads_nowhere_else(api: Api) -> None
                 assert {"401", "500", "503"} <= set(operation["responses"])
 
 
-@pytest.mark.parametrize(
-    "url", ["http://localhost", "http://localhost:3000", "http://127.0.0.1:80/", "http://[::1]/x?y#z"]
-)
-async def test_a_shop_on_this_machine_needs_no_tls(api: Api, url: str) -> None:
-    made = await api.shop.post("/v1/payments", {**TEA, "order_no": "B-9", "return_url": url})
-    assert made.status == 201, made.json
+async def test_a_shop_on_this_machine_needs_no_tls(api: Api) -> None:
+    urls = ("http://localhost", "http://localhost:3000", "http://127.0.0.1:80/", "http://[::1]/x?y#z")
+    for n, url in enumerate(urls):
+        made = await api.shop.post("/v1/payments", {**TEA, "order_no": f"B-9-{n}", "return_url": url})
+        assert made.status == 201, made.json
 
 
 DOCS = Path(__file__).parents[2] / "docs"
