@@ -79,6 +79,16 @@ def test_the_answer_to_an_order_is_no_notification(credential: dict[str, str]) -
     assert "queryId is missing" in why(noticed(answer | {"txnAmt": "8888", "currencyCode": "156"}))
 
 
+@pytest.mark.parametrize("kind", ["04", "31"])
+def test_the_answer_to_a_refund_says_no_more_than_that_it_was_taken_on(kind: str) -> None:
+    """A captured one holds all that a notification does but for how it was settled."""
+    answer = told(refund(), txnType=kind, txnAmt="888", origQryId=QUERY_ID, queryId="312603021005101005678")
+    said = evidence(answer)
+    assert (said.number, said.fact, said.trade_no, said.minor) == (REFUND_NO, Fact.PENDING, "", 888)
+    for name, value in {"settleAmt": "888", "settleDate": "0302", "traceNo": "100567"}.items():
+        assert evidence(answer | {name: value}).fact is Fact.MOVED
+
+
 # -- payments --------------------------------------------------------------------------------------------------------
 
 

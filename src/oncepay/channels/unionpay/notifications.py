@@ -8,6 +8,7 @@ Answers are signed as notifications are, so one that somebody got hold of must n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from oncepay.channels.texts import differing
 from oncepay.channels.unionpay.accounts import Opened
@@ -16,8 +17,13 @@ from oncepay.channels.unionpay.facts import PAYMENTS, REFUNDS, echo, of_transact
 from oncepay.channels.unionpay.keys import Doubt, verify
 from oncepay.channels.unionpay.requests import VOID
 from oncepay.channels.unionpay.wire import number_at, read_form, read_time
+from oncepay.channels.verdicts import Verdict
 from oncepay.domain.attempt import Direction, Fact, Road
 from oncepay.ports import Notice, Refused
+
+# What is said of a transaction that was carried out, and not of one that was merely taken on.
+_CARRIED_OUT: Final = frozenset({"settleAmt", "settleDate", "traceNo"})
+_TAKEN_ON: Final = Verdict(Fact.PENDING)
 
 
 def read(body: bytes, opened: Opened, *, now_ms: int) -> Notice | Refused:
@@ -47,6 +53,8 @@ def _told(fields: Mapping[str, str], opened: Opened) -> Notice:
     paid = kind in PAYMENTS
     # Whether the time to pay is over is not known here, so a payment that failed is one that may still be tried again.
     verdict = became_of_payment(code, expired=False) if paid else became_of_refund(code, void=kind == VOID)
+    if not paid and verdict.fact is Fact.MOVED and not fields.keys() & _CARRIED_OUT:
+        verdict = _TAKEN_ON  # it may be the answer to the refund, where 00 says no more: its query tells
     evidence = of_transaction(
         fields,
         verdict,
