@@ -36,6 +36,7 @@ from tests.channels.wechat_kit import (
 OPENID = {"openid": KEYS["openid"]}
 IP = {"client_ip": "203.0.113.7"}
 GOODS = {"merchant_goods_id": "g1", "quantity": 2, "unit_price": 617}
+LONG = {"goods_name": "茶" * 86}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ GOODS = {"merchant_goods_id": "g1", "quantity": 2, "unit_price": 617}
         ("native", {}, {"wechat": {"goods_tag": "t", "profit_sharing": False, "support_fapiao": True}}),
         ("native", {}, {"wechat": {"detail": {"cost_price": 1234, "goods_detail": [GOODS]}}}),
         ("native", IP, {"wechat": {"device_id": "d", "store_info": {"id": "s", "name": "茶馆"}}}),
+        ("native", IP, {"wechat": {"store_info": {"id": "s", "name": "茶" * 85 + "x", "address": "茶" * 170}}}),
+        ("h5", IP | {"app_name": "茶" * 21}, {}),
     ],
 )
 def test_what_a_method_takes(method: str, payer: dict[str, str], options: dict[str, Any]) -> None:
@@ -72,6 +75,7 @@ def test_what_a_method_takes(method: str, payer: dict[str, str], options: dict[s
         ("h5", {"client_ip": "localhost"}, {}, PayerInvalid, "payer.client_ip"),
         ("h5", IP | {"h5_type": "Web"}, {}, PayerInvalid, "payer.h5_type"),
         ("h5", IP | {"app_name": "x" * 65}, {}, PayerInvalid, "payer.app_name"),
+        ("h5", IP | {"app_name": "茶" * 22}, {}, PayerInvalid, "payer.app_name"),
         ("h5", IP | {"app_name": ""}, {}, PayerInvalid, "payer.app_name"),
         ("native", {"name": "x"}, {}, PayerInvalid, "payer.name"),
         ("native", {}, {"wechat": {"device_id": "d"}}, PayerInvalid, "payer.client_ip"),
@@ -81,6 +85,9 @@ def test_what_a_method_takes(method: str, payer: dict[str, str], options: dict[s
         ("native", {}, {"wechat": "t"}, Invalid, "options.wechat"),
         ("native", {}, {"wechat": {"total": 1}}, Invalid, "options.wechat"),
         ("native", {}, {"wechat": {"goods_tag": "x" * 33}}, Invalid, "options.wechat"),
+        ("native", {}, {"wechat": {"goods_tag": "茶" * 11}}, Invalid, "options.wechat"),
+        ("native", IP, {"wechat": {"store_info": {"id": "s", "name": "茶" * 86}}}, Invalid, "options.wechat"),
+        ("native", {}, {"wechat": {"detail": {"goods_detail": [GOODS | LONG]}}}, Invalid, "options.wechat"),
         ("native", {}, {"wechat": {"profit_sharing": "Y"}}, Invalid, "options.wechat"),
         ("native", {}, {"wechat": {"support_fapiao": 1}}, Invalid, "options.wechat"),
         ("native", {}, {"wechat": {"detail": {"goods_detail": [GOODS | {"quantity": 0}]}}}, Invalid, "options.wechat"),

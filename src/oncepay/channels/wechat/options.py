@@ -37,6 +37,7 @@ _OPENID: Final = re.compile(r"[0-9A-Za-z_-]{1,128}", re.ASCII)
 _H5_TYPES: Final = frozenset({"Wap", "iOS", "Android"})
 _LENGTHS: Final = {"app_name": 64, "app_url": 128, "bundle_id": 128, "package_name": 128}
 
+# Lengths are in bytes, as the vendor counts them.
 Text32 = Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
 Text256 = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Text512 = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -112,7 +113,7 @@ def _check_payer(payer: Mapping[str, str]) -> None:
         elif good and name == "h5_type":
             good = value in _H5_TYPES
         elif good:
-            good = len(value) <= _LENGTHS[name]
+            good = len(value.encode()) <= _LENGTHS[name]
         if not good:
             raise PayerInvalid(f"{name} is not valid", field=f"payer.{name}")
 
@@ -125,6 +126,15 @@ def _is_address(text: str) -> bool:
     return len(text) <= 45
 
 
+def _bytewise(given: Any) -> Any:
+    """Its texts with one character for each byte: the vendor counts bytes, and our types count characters."""
+    if isinstance(given, str):
+        return given.encode().decode("latin-1")
+    if isinstance(given, Mapping):
+        return {name: _bytewise(value) for name, value in given.items()}
+    return [_bytewise(value) for value in given] if isinstance(given, list) else given
+
+
 def read(options: Mapping[str, Any]) -> Options:
     """Raises Invalid naming what is wrong."""
     if not options:
@@ -135,6 +145,7 @@ def read(options: Mapping[str, Any]) -> Options:
                 f"options.{name} is not for this channel; its own stand under options.wechat", field="options"
             )
     try:
+        msgspec.convert(_bytewise(options.get(NAMESPACE)), Options)
         wanted = msgspec.convert(options.get(NAMESPACE), Options)
     except msgspec.ValidationError as error:
         raise Invalid(f"options.wechat: {error}", field="options.wechat") from None
