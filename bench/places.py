@@ -19,7 +19,8 @@ import psutil
 from oncepay.assembly import assemble
 from oncepay.config import Config
 from oncepay.engine import admin
-from oncepay.testing.servers import PostgresServer, free_port
+from oncepay.testing.ports import free_port
+from oncepay.testing.servers import PostgresServer
 
 
 class Place:

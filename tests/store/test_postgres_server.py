@@ -19,7 +19,8 @@ from oncepay.store.postgres_schema import drop_raw_months, make_raw_months
 from oncepay.store.postgres_server import ServerUnsafe
 from oncepay.store.refusals import MigrationRefused, StartRefused
 from oncepay.store.statements import load, numbered
-from oncepay.testing.servers import PostgresServer, free_port
+from oncepay.testing.ports import free_port
+from oncepay.testing.servers import PostgresServer
 from tests.store.conftest import eventually
 from tests.store.make import created, paid, payment
 from tests.store.postgres_kit import opened, session, token

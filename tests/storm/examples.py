@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from oncepay.testing.servers import free_port, run_sql
+from oncepay.testing.ports import free_port
+from oncepay.testing.servers import run_sql
 
 ROOT: Final = Path(__file__).parents[2]
 GUARDS, QUEUES = "oncepay.client.guards", "oncepay.client.queues"

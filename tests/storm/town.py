@@ -22,7 +22,7 @@ from aiohttp import web
 from oncepay.assembly import assemble
 from oncepay.config import Config
 from oncepay.engine import admin
-from oncepay.testing.servers import free_port
+from oncepay.testing.ports import free_port
 
 MINOR: Final = 8800
 PATIENCE_S: Final = 120.0

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from oncepay.testing import servers
+from oncepay.testing.ports import free_port
 from oncepay.testing.servers import PostgresServer, ServerFailed, run_sql, servers_locked, sweep, wait_until
 from oncepay.testing.services import valkey
 
@@ -104,7 +105,7 @@ def test_a_server_that_cannot_start_says_why() -> None:
 def test_a_port_that_was_taken_meanwhile_is_not_the_end(
     monkeypatch: pytest.MonkeyPatch, server: PostgresServer
 ) -> None:
-    ports = iter([server.port, servers.free_port()])
+    ports = iter([server.port, free_port()])
     monkeypatch.setattr(servers, "free_port", lambda: next(ports))
     with PostgresServer() as other:
         assert other.port != server.port
@@ -115,7 +116,7 @@ def test_a_free_port_is_none_that_somebody_else_is_given() -> None:
     """Until a program listens there, its neighbours open hundreds of ports."""
     with contextlib.ExitStack() as stack:
         given = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(200)]
-    assert max(servers.free_port() for _ in range(200)) < min(given)
+    assert max(free_port() for _ in range(200)) < min(given)
 
 
 def test_binaries_below_a_closed_folder_are_copied(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from oncepay.testing.servers import free_port
+from oncepay.testing.ports import free_port
 from tests.wire.cli import Shell, get, running, seed, wait
 from tests.wire.test_cli_cases import ask
 

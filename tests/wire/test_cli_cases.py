@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from oncepay.domain.errors import Unavailable
-from oncepay.testing.servers import free_port
+from oncepay.testing.ports import free_port
 from tests.wire.cli import Shell, get, running, seed, wait
 
 

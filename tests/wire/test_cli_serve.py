@@ -16,7 +16,7 @@ import pytest
 
 from oncepay.cli import serve
 from oncepay.config import Config
-from oncepay.testing.servers import free_port
+from oncepay.testing.ports import free_port
 from tests.wire.cli import Running, get, running, wait
 
 KEY = base64.b64encode(b"k" * 32).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from oncepay.cli.demo.check import Promise, complaints
 from oncepay.cli.demo.shop import EXAMPLE
 from oncepay.cli.demo.stage import on_page
 from oncepay.cli.demo.stories import STORIES
+from oncepay.cli.demo.world import World
 from tests.wheel import unpacked_wheel
 from tests.wire.cli import get, running, wait
 
@@ -40,6 +42,14 @@ def test_every_story_ends_as_promised(silent: tuple[str, ...]) -> None:
     assert played.returncode == 0, played.stdout + played.stderr
     assert played.stdout.splitlines()[-1] == ENDED, played.stdout
     assert [played.stdout.count(f"✓ {story.title}  ") for story in STORIES] == [1] * len(STORIES)
+
+
+def test_its_ports_are_given_to_nobody_before_its_programs_listen(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        given = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(200)]
+    worlds = [World(tmp_path, None) for _ in range(30)]
+    urls = [url for world in worlds for url in (world.sandbox_url, world.centre_url, world.shop.url)]
+    assert max(int(url.rpartition(":")[2]) for url in urls) < min(given)
 
 
 def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -30,10 +29,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 
+from oncepay.testing.ports import free_port
+
 START_S: Final = 60.0  # recovery after kill9 replays the log first
 STOP_S: Final = 30.0
 PORT_TRIES: Final = 5
-PORTS: Final = range(20_000, 32_000)  # systems give away higher ones
 USER: Final = "postgres"
 NOBODY: Final = "nobody"
 
@@ -277,16 +277,6 @@ def fresh_database(url: str) -> Iterator[str]:
 def url_of(url: str, database: str) -> str:
     """The same server, another database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago, for a program that is still to start: none of those that the
-    system gives to whoever asks for any."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_until(true: Callable[[], bool], within_s: float) -> None:

@@ -20,7 +20,8 @@ from typing import Final, Self
 
 import psutil
 
-from oncepay.testing.servers import START_S, STOP_S, free_port, kill, servers_locked, try_lock, wait_until
+from oncepay.testing.ports import free_port
+from oncepay.testing.servers import START_S, STOP_S, kill, servers_locked, try_lock, wait_until
 
 Command = Callable[[Path, int], list[str | Path]]
 

@@ -7,7 +7,6 @@ import base64
 import contextlib
 import os
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from oncepay.cli.accounts import of_sandbox
 from oncepay.cli.demo.clocked import Held
 from oncepay.cli.demo.process import Broken, Process
 from oncepay.cli.demo.shop import Shop
+from oncepay.testing.ports import free_port
 
 HOST: Final = "127.0.0.1"
 CHANNELS: Final = ("alipay", "unionpay", "wechat")
@@ -164,7 +164,8 @@ class World:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [s.getsockname()[1] for s in sockets]
+    """Different ones, that nobody else is given before our programs listen."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)

@@ -26,7 +26,8 @@ from oncepay.cli.drill.office import Office
 from oncepay.cli.drill.proxy import Proxy
 from oncepay.config import from_env
 from oncepay.engine import admin
-from oncepay.testing.servers import free_port, url_of
+from oncepay.testing.ports import free_port
+from oncepay.testing.servers import url_of
 from oncepay.testing.services import Service, has_rabbitmq, rabbitmq, valkey
 
 ANSWER_S: Final = 45.0
