@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 import pytest
 
 from oncepay import cli
@@ -66,6 +67,27 @@ def test_it_stays_up_until_it_is_interrupted(tmp_path: Path) -> None:
         demo.tell(signal.SIGINT)
         assert demo.ends() == 0
         assert [get(url) for url in urls] == [0] * 4
+
+
+def living(home: Path) -> list[str]:
+    """The processes whose command line names a folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            found += [word for word in process.cmdline() if str(home) in word]
+    return found
+
+
+def test_its_programs_end_with_it_also_when_it_is_killed(tmp_path: Path) -> None:
+    """As by a test that took too long, or a terminal that was closed."""
+    with running(
+        "demo", "--story", "abandoned", "--home", str(tmp_path / "home"), settings={}, log=tmp_path / "log"
+    ) as demo:
+        urls = re.findall(r"http://\S+", demo.wait_for("1 stories, 1 as promised"))
+        demo.tell(signal.SIGKILL)
+        assert demo.ends() == -signal.SIGKILL
+        wait(lambda: not any(get(url) for url in urls), "the end of the sandbox, the centre and the shop")
+        wait(lambda: not living(tmp_path), "the end of what watches for the shop")
 
 
 def test_what_others_set_for_their_programs_is_not_for_its_own(tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ import click
 @click.option("--seed", type=int, help="Make fault rates repeatable.")
 @click.option("--public-url", help="How payers reach it, when not by --listen.")
 @click.option("--no-journal", is_flag=True, help="Forget orders at the end.")
-def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None, no_journal: bool) -> None:
+@click.option("--alive-fd", type=int, hidden=True, help="A pipe that closes when the parent has died.")
+def sandbox(
+    *, listen: str, home: Path, seed: int | None, public_url: str | None, no_journal: bool, alive_fd: int | None
+) -> None:
     """Play WeChat Pay, Alipay and UnionPay on loopback: real signatures, cashier pages, books, and a menu of faults.
 
     HOME/sandbox.json holds what an integration needs, ours or any other.
@@ -34,6 +37,8 @@ def sandbox(*, listen: str, home: Path, seed: int | None, public_url: str | None
         arguments += ["--public-url", public_url]
     if no_journal:
         arguments.append("--no-journal")
+    if alive_fd is not None:
+        arguments += ["--alive-fd", str(alive_fd)]
     try:
         main(arguments)
     except OSError as error:

@@ -321,13 +321,16 @@ async def serve(
     home: Path | str | None = None,
     *,
     ready: Callable[[Sandbox], None] | None = None,
+    alive_fd: int | None = None,
     **options: Any,
 ) -> None:
-    """Serve until SIGINT, SIGTERM or cancellation. ``options`` as for Sandbox."""
+    """Serve until SIGINT, SIGTERM, cancellation, or the end of the pipe ``alive_fd``. ``options`` as for Sandbox."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(ValueError, RuntimeError):
             loop.add_signal_handler(number, over.set)
+    if alive_fd is not None:
+        loop.add_reader(alive_fd, over.set)
     async with Sandbox(host=listen_host, port=listen_port, home=home, **options) as sandbox:
         if ready is not None:
             ready(sandbox)
@@ -359,6 +362,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="make fault rates repeatable")
     parser.add_argument("--public-url", help="how payers reach it, when not by --listen")
     parser.add_argument("--no-journal", action="store_true", help="forget orders at the end")
+    parser.add_argument("--alive-fd", type=int, help=argparse.SUPPRESS)  # a pipe that closes when a parent has died
     asked = parser.parse_args(arguments)
     try:
         host, port = place_of(asked.listen)
@@ -375,6 +379,7 @@ def main(arguments: list[str] | None = None) -> None:
                 port,
                 asked.home,
                 ready=ready,
+                alive_fd=asked.alive_fd,
                 seed=asked.seed,
                 public_url=asked.public_url,
                 journal=not asked.no_journal,

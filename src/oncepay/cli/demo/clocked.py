@@ -1,9 +1,10 @@
 """A program that is not ours, in the time of the demonstration's world; it need not know.
 
-    python -m oncepay.cli.demo.clocked TIME FOLDER PROGRAM [ARGUMENT ...]
+    python -m oncepay.cli.demo.clocked TIME FOLDER PROGRAM [ARGUMENT ...] [--alive-fd=FD]
 
 TIME: a file with how far the world is ahead of the machine; ``Held`` in another process sets it. PROGRAM: a module, or
-a file in FOLDER, run there as ``python PROGRAM`` would.
+a file in FOLDER, run there as ``python PROGRAM`` would. FD: a pipe that closes when the one who started it has died:
+then it ends.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ from __future__ import annotations
 import mmap
 import os
 import runpy
+import select
+import signal
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Final
 
+ALIVE: Final = "--alive-fd="
 _NUMBER: Final = struct.Struct("<q")
 
 
@@ -57,6 +62,24 @@ def become(program: str, arguments: list[str], folder: Path) -> None:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
 
 
+def end_with(fd: int) -> None:
+    """End this process when the other end of a pipe is closed: nothing is ever written to it."""
+
+    def wait() -> None:
+        select.select([fd], [], [])  # not read: another holder's loop may have it answer "not now"
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main(time_file: str, folder: str, program: str, *arguments: str) -> None:
+    """As the command line has them."""
+    given = [word for word in arguments if not word.startswith(ALIVE)]
+    for word in arguments[len(given) :]:
+        end_with(int(word.removeprefix(ALIVE)))
+    set_forward(Path(time_file))
+    become(program, given, Path(folder))
+
+
 if __name__ == "__main__":
-    set_forward(Path(sys.argv[1]))
-    become(sys.argv[3], sys.argv[4:], Path(sys.argv[2]))
+    main(*sys.argv[1:])

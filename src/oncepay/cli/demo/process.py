@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,16 +23,26 @@ LOOK_S: Final = 0.02
 T = TypeVar("T")
 
 
+@cache
+def _alive() -> int:
+    """The end of a pipe to give to programs. The other one is this process's alone, and is closed with it."""
+    given, _held = os.pipe()
+    return given
+
+
 class Broken(Exception):
     """It is not as it should be; the text says what."""
 
 
 class Process:
     """One command, ``python -m ...``, its output in a file. ``settings``: the ONCEPAY_... and SHOP_... that it gets; it
-    inherits none."""
+    inherits none. ``bound``: it takes ``--alive-fd``, and ends when this process has ended, however that was."""
 
-    def __init__(self, arguments: Sequence[str], log: Path, settings: Mapping[str, str] | None = None) -> None:
-        self._command = [sys.executable, "-m", *arguments]
+    def __init__(
+        self, arguments: Sequence[str], log: Path, settings: Mapping[str, str] | None = None, *, bound: bool = False
+    ) -> None:
+        self._fds = (_alive(),) if bound else ()
+        self._command = [sys.executable, "-m", *arguments, *(f"--alive-fd={fd}" for fd in self._fds)]
         self.log = log
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ONCEPAY_", "SHOP_"))}
         self._environ = {**inherited, **(settings or {})}
@@ -42,8 +53,9 @@ class Process:
         with self.log.open("ab") as out:
             # A group of its own: Ctrl-C in the terminal is ours to pass on.
             self._child = subprocess.Popen(  # noqa: S603 - our own command
-                self._command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self._environ, process_group=0
-            )
+                self._command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self._environ,
+                pass_fds=self._fds, process_group=0,
+            )  # fmt: skip
 
     async def run(self) -> tuple[int, str]:
         """Run it to its end: its exit code, and what it said."""

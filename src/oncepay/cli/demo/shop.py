@@ -81,7 +81,7 @@ class Shop:
         """Open the doors."""
         if not self.books.path.exists():
             await self.make()
-        self._serving = Process(self.serving, self._home / "shop.log", self.settings)
+        self._serving = Process(self.serving, self._home / "shop.log", self.settings, bound=True)
         self._serving.start()
         await self._serving.answers(self.session, self.url)
 
@@ -112,7 +112,7 @@ class Shop:
         return ["oncepay.cli.demo.clocked", str(self._home / "time"), str(EXAMPLE), *words]
 
     def _program(self, *words: str) -> Process:
-        return Process(self._words(*words), self._home / "shop.log", self.settings)
+        return Process(self._words(*words), self._home / "shop.log", self.settings, bound=True)
 
     async def _run(self, *words: str) -> None:
         code, said = await self._program(*words).run()

@@ -43,6 +43,7 @@ class World:
         self.sandbox = Process(
             ["oncepay", "sandbox", "--listen", f"{HOST}:{ports[0]}", "--home", str(home / "sandbox")],
             home / "sandbox.log",
+            bound=True,
         )
         self._settings = {
             "ONCEPAY_DATABASE_URL": f"sqlite:///{(home / 'oncepay.db').resolve()}",
@@ -50,7 +51,7 @@ class World:
             "ONCEPAY_LISTEN": f"{HOST}:{ports[1]}",
         }
         self.centre = Process(
-            ["oncepay", "serve", "--clock-from", self.sandbox_url], home / "centre.log", self._settings
+            ["oncepay", "serve", "--clock-from", self.sandbox_url], home / "centre.log", self._settings, bound=True
         )
         self.shop = Shop(home, ports[2])
         self._session: aiohttp.ClientSession | None = None
