@@ -22,13 +22,18 @@ SERVER: Final = (
 )
 
 
+INTERRUPTED: Final = 130  # as ``cli/exits.py`` has it, which is not there yet
+
+
 def main() -> NoReturn:
     """Run the command that the command line names."""
-    missing = [name for name in SERVER if find_spec(name) is None]
-    if missing:
-        sys.exit(f"oncepay: the command needs {', '.join(missing)}; cure: pip install 'oncepay[server]'")
-    from oncepay.cli import main as run
-
+    try:
+        missing = [name for name in SERVER if find_spec(name) is None]
+        if missing:
+            sys.exit(f"oncepay: the command needs {', '.join(missing)}; cure: pip install 'oncepay[server]'")
+        from oncepay.cli import main as run
+    except KeyboardInterrupt:  # while modules are loaded; a command that runs sees to it by itself
+        sys.exit(INTERRUPTED)
     run()
 
 

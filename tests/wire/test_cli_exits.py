@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+from oncepay import __main__ as entry
 from oncepay.cli import exits
 from oncepay.config import ConfigInvalid
 from oncepay.domain import errors
@@ -45,3 +49,28 @@ def test_what_is_said_is_one_line_for_people() -> None:
     assert exits.sentence(errors.PaymentAbsent()) == "There is no such payment."
     assert exits.sentence(FileNotFoundError(2, "No such file", "key.pem")) == "key.pem: No such file"
     assert exits.sentence(KeyError("x")) == "KeyError: 'x' (--debug shows where)"
+
+
+def interrupted_while_it_loads(name: str) -> subprocess.CompletedProcess[str]:
+    """The command, to which Ctrl-C comes when it looks for a module."""
+    program = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {name!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from oncepay.__main__ import main\n"
+        "sys.argv = ['oncepay', 'app', 'list']\n"
+        "main()\n"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("name", ["apsw", "oncepay.cli", "click", "oncepay.cli.audit"])
+def test_ctrl_c_while_modules_are_loaded_is_no_error(name: str) -> None:
+    ended = interrupted_while_it_loads(name)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (exits.INTERRUPTED, "", "")
+
+
+def test_the_entry_point_knows_the_code_of_an_interruption() -> None:
+    assert entry.INTERRUPTED == exits.INTERRUPTED
