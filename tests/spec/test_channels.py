@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+from typing import NoReturn
 
 import msgspec
 import pytest
@@ -13,8 +14,9 @@ import pytest
 from oncepay.domain import errors
 from oncepay.domain.attempt import Status
 from oncepay.domain.payment import Origin, PaymentStatus, RefundStatus
-from oncepay.engine import admin
+from oncepay.engine import admin, story
 from oncepay.sandbox.alipay import trades
+from oncepay.sandbox.wechat.wire import Refusal
 from tests.spec.centre import Town
 from tests.spec.ways import BY_METHOD, DAY_S, HOUR_S, OPENERS, live_in_books, starts_with, way
 
@@ -259,3 +261,22 @@ async def test_a_code_that_came_to_nothing_is_no_refusal_and_the_same_request_st
     assert again.attempt.no.endswith("01")
     await town.payer_pays(again)
     assert town.shop.told("S-7") == ["paid"]
+
+
+async def test_the_words_of_a_refusal_outlive_the_question_that_finds_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WeChat Pay says INVALID_REQUEST also of a number in use, so it is asked; that it knows none is no reason."""
+
+    def refuse(*_of: object) -> NoReturn:
+        raise Refusal(400, "INVALID_REQUEST", "此商家的收款功能已被限制")
+
+    monkeypatch.setattr("oncepay.sandbox.wechat.orders.prepay", refuse)
+    said = "INVALID_REQUEST 此商家的收款功能已被限制"
+    shown = await town.pay("D-17")
+    assert (shown.credential, shown.attempt and shown.attempt.words) == ("", said)
+    await town.passes(30)
+    attempt = await town.last_attempt(shown.payment)
+    assert (attempt.status, attempt.words) == (Status.OVER, said)
+    told = story.explain(town.engine, await town.now(shown.payment))["why"]
+    assert told[-1].endswith(f"is over: closed ({said}).")

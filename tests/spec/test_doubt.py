@@ -4,23 +4,22 @@ keys that changed, endpoints that are dead."""
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 import pytest
 
 from oncepay.domain import errors
-from oncepay.domain.attempt import Attempt, Call, Fact, Road, Status
+from oncepay.domain.attempt import Attempt, Call, Fact, Road
 from oncepay.domain.change import Begin, Change, Evidence, Hear, Step, StepKind
 from oncepay.domain.decide import decide
 from oncepay.domain.ids import payment_id
 from oncepay.domain.payment import Payment, PaymentStatus
 from oncepay.domain.plan import plan
-from oncepay.engine import admin, core, intake, keys, story, workers
+from oncepay.engine import admin, core, intake, keys, workers
 from oncepay.engine.pay import NewAttempt, start
 from oncepay.engine.step import take
 from oncepay.ports import Answer, Answered, Draft, Page, Request
-from oncepay.sandbox.wechat.wire import Refusal
 from tests.spec.centre import Town
 from tests.spec.test_stories import paid
 from tests.spec.ways import starts_with
@@ -321,25 +320,6 @@ async def test_an_account_that_the_channel_refuses_pauses_with_one_case(town: To
     await town.payer_pays(again)
     assert town.shop.told("D-11") == ["paid"]
     assert len([row for row in town.sandbox.books() if row.paid]) == 1
-
-
-async def test_the_words_of_a_refusal_outlive_the_question_that_finds_nothing(
-    town: Town, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """WeChat Pay says INVALID_REQUEST also of a number in use, so it is asked; that it knows none is no reason."""
-
-    def refuse(*_of: object) -> NoReturn:
-        raise Refusal(400, "INVALID_REQUEST", "此商家的收款功能已被限制")
-
-    monkeypatch.setattr("oncepay.sandbox.wechat.orders.prepay", refuse)
-    said = "INVALID_REQUEST 此商家的收款功能已被限制"
-    shown = await town.pay("D-17")
-    assert (shown.credential, shown.attempt and shown.attempt.words) == ("", said)
-    await town.passes(30)
-    attempt = await town.last_attempt(shown.payment)
-    assert (attempt.status, attempt.words) == (Status.OVER, said)
-    told = story.explain(town.engine, await town.now(shown.payment))["why"]
-    assert told[-1].endswith(f"is over: closed ({said}).")
 
 
 async def test_a_product_that_the_account_may_not_use_keeps_nobody_from_the_others(town: Town) -> None:
