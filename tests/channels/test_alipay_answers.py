@@ -184,6 +184,12 @@ def test_a_refund_is_there(back: str) -> None:
     assert (found.fact, found.minor, found.currency, found.wrong) == (Fact.PENDING, None, None, "")
     assert (found.number, found.of, found.direction, found.road) == (REFUND_NO, NO, Direction.OUT, Road.REPLY)
     assert (found.trade_no, found.channel_ms, found.channel_day) == (TRADE_NO, 0, 0)
+    assert (found.returned_minor, found.said_ms) == (round(float(back) * 100), 0)
+
+
+def test_a_refund_that_says_when_it_was_says_when_so_much_had_gone_back() -> None:
+    found = evidence(Call.REFUND, done(Call.REFUND, **(REFUND | {"gmt_refund_pay": "2026-03-01 12:00:00"})))
+    assert (found.returned_minor, found.said_ms, found.channel_ms) == (888, 1_772_337_600_000, 0)
 
 
 def test_less_back_than_the_refund_is_wrong() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oncepay.domain import commands, decide, fingerprint, hear, ids, plan, settle
+from oncepay.domain import adopt, commands, decide, fingerprint, hear, ids, plan, settle
 from oncepay.domain.attempt import OVER, SUCCEEDED, TRANSITIONS, Fact
 from oncepay.engine import intake, step
 from oncepay.testing.edits import edit, entry, put
@@ -14,6 +14,7 @@ from tests.planted.store import BACK, DOUBT, LOST, TWICE
 FACTS: Final = "tests/spec/test_domain_facts.py::test_"
 UNPLACED: Final = "tests/spec/test_domain_unknown.py::test_"
 SWITCHING: Final = "tests/spec/test_domain_switching.py::test_"
+OUTSIDE: Final = "tests/spec/test_domain_outside.py::test_"
 IN_DOUBT: Final = "tests/spec/test_doubt.py::test_"
 REFUNDS: Final = "tests/spec/test_domain_refund_doubt.py::test_"
 INTENTS: Final = "tests/spec/test_intents.py::test_"
@@ -215,6 +216,24 @@ MONEY: Final = (
         TWICE,
         f"{SWITCHING}the_channel_says_how_much_went_back_in_all",
         put("oncepay.domain.hear.returned", lambda *_: None),
+    ),
+    Bug(
+        "What somebody sent back in the console is taken for a refund of ours that went out later",
+        TWICE,
+        f"{OUTSIDE}what_may_have_been_ours_went_out_without_us_if_ours_went_later",
+        edit(adopt._may_be_in, "return not said_ms or out.moved_ms <= said_ms + SAID_SLACK_MS", "return True"),
+    ),
+    Bug(
+        "When a refund went out is told by our clock, and taken for later than what was said of it",
+        TWICE,
+        f"{OUTSIDE}what_may_have_been_ours_is_ours_if_ours_went_before",
+        edit(hear._moved_ms, "if attempt.incoming:", "if True:"),
+    ),
+    Bug(
+        "How much went back in all is not heard where the answer to a refund says so",
+        TWICE,
+        f"{OUTSIDE}the_answer_to_a_refund_says_how_much_went_back_in_all",
+        edit(hear._hear_out, "say_returned(desk, attempt.of, evidence, heard)", "pass"),
     ),
     Bug(
         "More refunds are asked of a channel than it takes for one payment",

@@ -88,6 +88,33 @@ async def test_a_full_one_that_nobody_tells_is_seen_when_somebody_asks(town: Tow
     assert town.shop.told("O-2") == ["paid", "refund.outside"]
 
 
+@pytest.mark.parametrize("heard", ["answer", "query"])
+async def test_one_of_the_same_amount_as_ours_in_doubt_is_not_taken_for_ours(town: Town, heard: str) -> None:
+    """Ours did not reach the channel while somebody gave as much back in the console, and went out afterwards. Nobody
+    tells of it; its answer says how much went back in all, its query when it went."""
+    shown = await starts_with(town, "O-7", "alipay-page")
+    await town.payer_pays(shown)
+    town.faults({"fault": "drop_before", "call": "refund"})
+    await town.refunds(shown.payment, "r1", 1000)
+    await town.settle()
+    assert town.refunds_in_books(shown.payment) == []
+    town.sandbox.refund(shown.payment.id + "00", 1000, "alipay")
+    await town.quiet()
+    payment = await town.now(shown.payment)
+    assert ([r.origin for r in payment.refunds], payment.kept) == ([Origin.APP], 7800)
+    assert payment.attempts[0].returned_minor == 1000, "the notice was heard"
+    town.faults({"fault": "notify_none"}, *([{"fault": "drop_after", "call": "refund"}] if heard == "query" else []))
+    await town.passes(DAY_S)
+    payment = await town.now(shown.payment)
+    assert town.refunds_in_books(payment) == [1000, 1000]
+    assert [(r.origin, r.minor, r.status) for r in payment.refunds] == [
+        (Origin.APP, 1000, RefundStatus.DONE),
+        (Origin.OUTSIDE, 1000, RefundStatus.DONE),
+    ]
+    assert payment.kept == town.kept_in_books(payment) == 6800
+    assert sorted(town.shop.told("O-7")[2:]) == ["refund.done", "refund.outside"]
+
+
 async def test_one_that_nobody_told_is_seen_when_the_channel_refuses_ours(town: Town) -> None:
     shown = await starts_with(town, "O-4", "alipay-page")
     await town.payer_pays(shown)

@@ -12,6 +12,7 @@ from oncepay.domain.change import Evidence, Hear, Said
 from oncepay.domain.desk import Desk, in_doubt, incoming, outgoing, reserved
 from oncepay.domain.ids import ID_LENGTH, out_numbers
 from oncepay.domain.payment import Origin, Refund, RefundStatus
+from oncepay.domain.plan import SAID_SLACK_MS
 from oncepay.domain.settle import LAST_DAYS_MS, OUTSIDE_MARK, add_try, free_number
 
 _NOTHING: Final = frozenset({Fact.ABSENT, Fact.SILENT})
@@ -86,35 +87,46 @@ def _outside(desk: Desk, evidence: Evidence, heard: Hear) -> None:
 
 
 def say_returned(desk: Desk, number: str, evidence: Evidence, heard: Hear) -> None:
-    """The channel says how much of an attempt's money went back in all; the most that it ever said is kept."""
+    """The channel says how much of an attempt's money went back in all; the most that it ever said is kept, and when
+    it first said so."""
     attempt, said = desk.payment.attempt(number), evidence.returned_minor
-    if attempt is None or said is None or said <= attempt.returned_minor or attempt.status is not Status.SUCCEEDED:
+    if attempt is None or not said or said < attempt.returned_minor or attempt.status is not Status.SUCCEEDED:
+        return
+    first_ms = attempt.returned_ms
+    if said == attempt.returned_minor and not (evidence.said_ms and (not first_ms or evidence.said_ms < first_ms)):
         return
     if said > attempt.minor:
         raise_wrong(desk, evidence, heard, f"{said} went back, of {attempt.minor}")
         return
-    desk.set_attempt(attempt, returned_minor=said)
+    desk.set_attempt(attempt, returned_minor=said, returned_ms=evidence.said_ms)
     if evidence not in desk.evidence:
         desk.evidence.append(evidence)
 
 
 def returned(desk: Desk, number: str, heard: Hear) -> None:
     """What went back and none of our refunds accounts for went out without us. One whose outcome is open accounts for
-    its amount, and when it comes to nothing after all, does so no more; one that a person said was paid back outside is
-    what the channel speaks of now."""
+    its amount, and does so no more when it comes to nothing after all, or went out only after that was said; one that
+    a person said was paid back outside is what the channel speaks of now."""
     attempt = desk.payment.attempt(number)
     if attempt is None or not attempt.returned_minor:
         return
     ours = outgoing(desk.payment, of=number)
     went = {a.refund_no for a in ours if a.status is Status.SUCCEEDED}
     stated = [r for r in desk.payment.refunds if r.of == number and r.status is RefundStatus.DONE]
-    missing = attempt.returned_minor - sum(a.minor for a in ours if a.status is Status.SUCCEEDED or not a.settled)
+    missing = attempt.returned_minor - sum(a.minor for a in ours if _may_be_in(a, attempt.returned_ms))
     missing -= sum(r.minor for r in stated if r.refund_no not in went)
     if missing <= 0:
         return
     outs = (e.number for e in heard.evidence if e.direction is Direction.OUT)
     named = next((out for out in outs if desk.payment.attempt(out) is None), "")
     _record(desk, attempt, named or free_number(desk.payment, OUTSIDE_MARK + number), missing)
+
+
+def _may_be_in(out: Attempt, said_ms: int) -> bool:
+    """Whether a refund's attempt may be part of what the channel said at ``said_ms`` had gone back."""
+    if out.status is not Status.SUCCEEDED:
+        return not out.settled
+    return not said_ms or out.moved_ms <= said_ms + SAID_SLACK_MS
 
 
 def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, *, trade_no: str = "", moved_ms: int = 0) -> None:
@@ -139,7 +151,7 @@ def _record(desk: Desk, reversed_: Attempt, number: str, minor: int, *, trade_no
             status=Status.SUCCEEDED,
             settled_ms=now_ms,
             trade_no=trade_no,
-            moved_ms=moved_ms or now_ms,
+            moved_ms=moved_ms,
         )
     )
     if stated is not None:

@@ -135,9 +135,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, for
     superseded_ms: int = 0  # since when another attempt takes its place
     settled_ms: int = 0  # when it became over or succeeded
     trade_no: str = ""  # the channel's own number
-    moved_ms: int = 0  # when the money moved, by the channel's time
+    moved_ms: int = 0  # when the money moved, by the channel's time; of money out, by then at the latest
     asked_minor: int = 0  # what was asked for, where a person says that another amount moved: then that is ``minor``
     returned_minor: int = 0  # in: the most that the channel ever said went back of it
+    returned_ms: int = 0  # and when it first said so, by the channel's time; 0: that is not known
     raised: bool = False  # its case "unsettled" is open; plan raises it once
 
     @property

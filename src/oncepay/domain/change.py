@@ -42,7 +42,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     said_ms: int = 0  # the signed time of the message itself
     channel_day: int = 0  # yyyymmdd of the channel's day
     refunded: bool = False  # the channel says some of it went back; if we know of no refund, a person must look
-    returned_minor: int | None = None  # of MOVED in: all that went back of it so far, where the channel says how much
+    # All that went back by ``said_ms``, where the channel says how much: of it, of MOVED in; of what an out number that
+    # is part of it reverses.
+    returned_minor: int | None = None
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -85,7 +85,23 @@ def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> str:
         _carried_out(desk, attempt)
     elif learned.news and learned.status is Status.OVER:
         refund_over(desk, attempt.no)
+    if evidence.returned_minor is not None:  # that it is part of
+        attempt = desk.payment.attempt(attempt.no) or attempt
+        desk.set_attempt(attempt, moved_ms=_earlier(attempt.moved_ms, evidence.said_ms))
+        say_returned(desk, attempt.of, evidence, heard)
     return attempt.of
+
+
+def _moved_ms(desk: Desk, attempt: Attempt, evidence: Evidence) -> int:
+    """When its money moved; of money out never by our clock, since it is compared with other times of the channel's."""
+    if attempt.incoming:
+        return attempt.moved_ms or evidence.channel_ms or desk.now_ms
+    return _earlier(attempt.moved_ms, evidence.channel_ms)
+
+
+def _earlier(one_ms: int, other_ms: int) -> int:
+    """The earlier of two times; 0 is not known."""
+    return min(filter(None, (one_ms, other_ms)), default=0)
 
 
 def _carried_out(desk: Desk, attempt: Attempt) -> None:
@@ -175,7 +191,7 @@ def _learn(desk: Desk, attempt: Attempt, evidence: Evidence, fact: Fact) -> tupl
             fields["settled_ms"] = desk.now_ms
     if evidence.fact is Fact.MOVED:
         fields["trade_no"] = attempt.trade_no or evidence.trade_no
-        fields["moved_ms"] = attempt.moved_ms or evidence.channel_ms or desk.now_ms
+        fields["moved_ms"] = _moved_ms(desk, attempt, evidence)
         if attempt.trade_no and evidence.trade_no and attempt.trade_no != evidence.trade_no:
             learned = Learned(learned.status, learned.news, contradiction=True)
     fresh = learned.news or any(getattr(attempt, key) != value for key, value in fields.items())

@@ -181,9 +181,12 @@ def _refunded(text: bytes, asked: Asked) -> Read:
     wrong = differing(out_trade_no=(refund.out_trade_no, attempt.of))
     if refund.fund_change != "Y":
         return Read(evidence=(_silent(asked, ASK, f"fund_change={refund.fund_change}", wrong=wrong),))
-    if not wrong and (back := minor_of(refund.refund_fee)) < attempt.minor:
+    back = minor_of(refund.refund_fee)
+    if not wrong and back < attempt.minor:
         wrong = f"refund_fee, all that went back, is {back}, less than the {attempt.minor} of this refund"
-    return Read(evidence=(_silent(asked, _THERE, "", wrong=wrong, trade_no=refund.trade_no),))
+    there = _silent(asked, _THERE, "", wrong=wrong, trade_no=refund.trade_no)
+    at_ms, _ = read_time(refund.gmt_refund_pay)
+    return Read(evidence=(msgspec.structs.replace(there, returned_minor=back, said_ms=at_ms),))
 
 
 def _refund_queried(text: bytes, asked: Asked) -> Read:

@@ -102,5 +102,6 @@ def _notice(form: Mapping[bytes, bytes], opened: Opened) -> Notice | Refused:
         of=number,
         trade_no=trade.trade_no,
         said_ms=said_ms,
+        returned_minor=paid.returned_minor,
     )
     return Notice(numbers=(number, refund_no), evidence=(paid, refunded), echo=echo)

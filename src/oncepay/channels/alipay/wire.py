@@ -78,12 +78,14 @@ class Closed(msgspec.Struct, frozen=True):
 
 
 class Refunded(msgspec.Struct, frozen=True):
-    """The answer to a refund. ``refund_fee``: all that went back of the trade so far, this one included."""
+    """The answer to a refund. ``refund_fee``: all that went back of the trade so far, this one included; so far is
+    ``gmt_refund_pay``, when it went."""
 
     out_trade_no: str
     trade_no: TradeNo = ""
     fund_change: str = ""
     refund_fee: str = ""
+    gmt_refund_pay: str = ""
 
 
 class RefundQueried(msgspec.Struct, frozen=True):
