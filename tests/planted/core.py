@@ -236,6 +236,12 @@ MONEY: Final = (
         edit(hear._hear_out, "say_returned(desk, attempt.of, evidence, heard)", "pass"),
     ),
     Bug(
+        "Beside a refund of ours that failed, money that went back without us calls nobody",
+        TWICE,
+        f"{OUTSIDE}that_some_went_back_is_a_case_beside_a_refund_that_the_channel_refused",
+        edit(hear._may_have_sent_back, "and not (failed and all(_was_not_taken(a) for a in tries))", ""),
+    ),
+    Bug(
         "More refunds are asked of a channel than it takes for one payment",
         AGAIN,
         "tests/spec/test_domain_cases_refunds.py::test_a_retry_keeps_to_the_channels_pace_count_and_window",

@@ -159,6 +159,20 @@ async def test_a_refund_that_is_refused_with_a_word_for_everything_ends_too(town
     assert "refund_stuck" in await town.cases()
 
 
+async def test_a_person_is_called_too_beside_a_refund_that_the_channel_did_not_take(town: Town) -> None:
+    """It says that money went back, and it knows no refund of ours."""
+    shown = await starts_with(town, "O-8", "wechat-native")
+    await town.payer_pays(shown)
+    town.sandbox.refund(shown.payment.id + "00", 8800, "wechat")
+    await town.refunds(shown.payment, "r1", 1000)
+    await town.passes(7 * DAY_S)
+    assert await town.cases() == ["refund_stuck"]
+    payment = await town.asks(shown.payment)
+    assert [(r.refund_no, r.status) for r in payment.refunds] == [("r1", RefundStatus.FAILED)]
+    assert (payment.kept, town.kept_in_books(payment)) == (8800, 0), "how much, it does not say"
+    assert sorted(await town.cases()) == ["outside_refund", "refund_stuck"]
+
+
 async def test_where_the_channel_does_not_say_how_much_a_person_is_called(town: Town) -> None:
     shown = await starts_with(town, "O-3", "wechat-native")
     await town.payer_pays(shown)

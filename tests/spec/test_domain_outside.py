@@ -1,11 +1,11 @@
-"""How much went back in all, said while a refund of ours was in doubt, or heard after it was done: whether ours is part
+"""Money that went back without us. How much went back in all, said while a refund of ours was in doubt, or heard after it was done: whether ours is part
 of it is told by when each of them was, by the channel's clock."""
 
 from __future__ import annotations
 
 import pytest
 
-from oncepay.domain.attempt import Call, Direction, Fact
+from oncepay.domain.attempt import Call, Direction, Fact, Reason
 from oncepay.domain.capabilities import MIN, H, S
 from oncepay.domain.change import Hear
 from oncepay.domain.payment import Origin, RefundStatus
@@ -99,3 +99,32 @@ def test_the_answer_to_a_refund_says_how_much_went_back_in_all() -> None:
     assert [(r.origin, r.minor) for r in story.payment.refunds] == [(Origin.APP, 30), (Origin.OUTSIDE, 30)]
     story.queried(Fact.MOVED, number)
     assert (story.payment.kept, story.a_refund("r").status, story.cases) == (40, RefundStatus.DONE, [])
+
+
+# -- where the channel says only that some went back -------------------------------------------------------------------
+
+
+def test_that_some_went_back_is_a_case_beside_a_refund_that_the_channel_refused() -> None:
+    story = Story().paid()
+    story.refund("r", 30)
+    story.refused(story.refund_call())
+    assert story.kinds() == ["query"], "whether it is there still"
+    story.begin()
+    story.say(Fact.MOVED, NO, call=Call.QUERY, refunded=True, words="REFUND")
+    assert (story.cases, story.a_refund("r").status) == (["outside_refund"], RefundStatus.FAILED)
+
+
+def test_that_some_went_back_is_no_case_where_it_may_be_ours() -> None:
+    """It is said from the moment that the channel has taken a refund, however that ends."""
+    asked, called, closed, done = (Story().paid() for _ in range(4))
+    for story in (asked, called, closed, done):
+        story.refund("r", 30)
+    for story in (called, closed, done):
+        story.say(Fact.SILENT, story.refund_call(), call=Call.REFUND)
+    called.queried(Fact.ABSENT, called.payment.attempts[1].no)
+    called.refund_call()
+    closed.queried(Fact.OVER, closed.payment.attempts[1].no, reason=Reason.CLOSED)
+    done.queried(Fact.MOVED, done.payment.attempts[1].no)
+    for story in (asked, called, closed, done):
+        story.queried(Fact.MOVED, refunded=True, words="REFUND")
+        assert story.cases == []

@@ -21,7 +21,7 @@ from oncepay.domain.attempt import (
     learn,
 )
 from oncepay.domain.change import Credential, Evidence, Fault, Hear
-from oncepay.domain.desk import Desk, end_ms
+from oncepay.domain.desk import Desk, end_ms, outgoing
 from oncepay.domain.payment import PaymentStatus, RefundStatus
 from oncepay.domain.settle import money_in, money_out, refund_over
 
@@ -63,16 +63,32 @@ def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> str:
     if attempt is None or _is_wrong(desk, attempt, evidence, heard):
         return ""
     learned, fresh = _learn(desk, attempt, evidence, _countable_in(desk, attempt, evidence))
-    if fresh and evidence.refunded and not any(r.of == attempt.no for r in desk.payment.refunds):
+    if fresh and evidence.refunded and not _may_have_sent_back(desk, attempt.no):
         desk.raise_case(
             "outside_refund",
-            "The channel says that some of this money went back, and we asked for no refund. Find out how much.",
+            "The channel says that some of this money went back, and it took no refund of ours. Find out how much.",
             number=attempt.no,
         )
     if learned.news and learned.status is Status.SUCCEEDED:
         money_in(desk, attempt.no)
     say_returned(desk, attempt.no, evidence, heard)
     return attempt.no
+
+
+def _may_have_sent_back(desk: Desk, number: str) -> bool:
+    """Whether the channel may have taken a refund of ours. What is over has not been taken if it was refused, or if
+    the channel does not know of it; and of a refund without a try, the row of one may be lost."""
+    payment = desk.payment
+    for refund in payment.refunds:
+        tries = outgoing(payment, refund_no=refund.refund_no)
+        failed = refund.status is RefundStatus.FAILED or (refund.status is RefundStatus.OPEN and tries)
+        if refund.of == number and not (failed and all(_was_not_taken(a) for a in tries)):
+            return True
+    return False
+
+
+def _was_not_taken(out: Attempt) -> bool:
+    return out.status is Status.OVER and (out.reason is Reason.REFUSED or out.fact is Fact.ABSENT)
 
 
 def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> str:
