@@ -24,6 +24,8 @@ RECORDED = {  # a seed that shows it soon, so that a test need not look for one
     "an event that the shop refused counts as delivered": 0,
     "a refund is acknowledged and nothing of it written": 0,
     "a notification makes the centre raise": 0,
+    "a change is remembered before it is written": 1,
+    "a notification is acknowledged while its change is being written": 0,
 }
 
 

@@ -132,7 +132,7 @@ class Notifier(abc.ABC):
             self._clock.at(notice.due, lambda: self._start(notice))
 
     def _start(self, notice: Notice) -> None:
-        task = asyncio.get_running_loop().create_task(self._deliver(notice))
+        task = asyncio.get_running_loop().create_task(self._deliver(notice), name=notice.id)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CALLS_MAX: Final = 400  # of one payment, at its channels: no storm
 AGAIN_MAX: Final = 120  # deliveries of one event
 NEXT: Final = {("open", "paid"), ("open", "closed"), ("closed", "open"), ("closed", "paid")}
+WRONG: Final = "notify_wrong_amount"  # what such a notification says is acknowledged, and not believed
 NOT_SNAPSHOT: Final = frozenset({"attempts", "attempt"})
 
 
@@ -89,6 +90,23 @@ class Judges:
         """What a channel's notification was answered: taken, not believed, or to be sent again."""
         if status not in {200, 204, 404, 503}:
             self.complain("I20", f"a notification to {path} was answered {status}")
+
+    def answered(self, number: str, status: int) -> None:
+        """What a notification about a number of ours is answered, in the moment in which that leaves: what the channel
+        is told to be taken must be written. Whatever dies now, nobody will tell us again."""
+        world = self._world
+        if (
+            not number
+            or status >= 300
+            or WRONG in world.options.faults
+            or not any(row.paid for row in world.sandbox.books(number))
+        ):
+            return
+        world.hit("a success was acknowledged to its channel")
+        known = world.witness.attempts(number[:26], world.shop.app)
+        if known.get(number) != "succeeded":
+            how = known.get(number, "not there")
+            self.complain("I11", f"that {number} was paid is acknowledged to its channel, and written is: {how}")
 
     def saw(self, where: str, snapshot: dict[str, Any]) -> None:
         """A payment as it was shown."""

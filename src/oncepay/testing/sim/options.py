@@ -22,6 +22,7 @@ SHORT: Final[dict[str, dict[str, Any]]] = {"slow_drip": {"seconds": 0.05}}
 ROADS: Final = ("call", "notify", "api", "hook")
 QUEUE_ROAD: Final = "queue"  # where there is a broker
 ROAD_FAULTS: Final = ("refused", "lost", "lost after", "slow", "twice")
+AT_ONCE: Final = "twice at once"  # of notifications: both copies arrive at the same moment
 RATES: Final = (0.03, 0.1, 0.2, 0.3)
 
 
@@ -81,12 +82,13 @@ def draw(seed: int) -> Options:
     queue = later.random() < 0.25
     queue_roads = {f"{QUEUE_ROAD} {fault}": later.choice(RATES) for fault in ROAD_FAULTS if later.random() < 0.4}
     broken = later.choice((0, 1, 3))
+    at_once = {f"notify {AT_ONCE}": later.choice((0.3, 1.0))} if later.random() < 0.15 else {}
     if "pay_after_close" in faults:  # a channel that takes money for what it closed, and hides it: only a bill tells
         faults = {name: rate for name, rate in faults.items() if name not in HIDING}
     return Options(
         processes=dice.choice((1, 2, 2, 2)),
         faults=faults,
-        roads={**some(roads, dice.choice((0.0, 0.1, 0.2, 0.3))), **(queue_roads if queue else {})},
+        roads={**some(roads, dice.choice((0.0, 0.1, 0.2, 0.3))), **(queue_roads if queue else {}), **at_once},
         crash=dice.choice((0.0, 0.002, 0.005, 0.02)),
         stop=dice.choice((0.0, 0.0, 0.002)),
         unknown=dice.choice((0.0, 0.0, 0.02, 0.1)),

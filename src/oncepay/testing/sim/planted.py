@@ -209,4 +209,19 @@ PLANTED: Final = (
         frozenset({"I20"}),
         edit(intake._place, "heard = Hear(", "raise KeyError(number)\n    heard = Hear("),  # noqa: SLF001
     ),
+    Planted(
+        "a change is remembered before it is written",
+        frozenset({"I11"}),
+        edit(Engine.commit, "won = await", "self._remember(change.payment)\n        won = await"),
+    ),
+    Planted(
+        "a notification is acknowledged while its change is being written",
+        frozenset({"I11"}),
+        edit(
+            intake.notification,
+            "outcome = await _place(engine, account, notice, headers=headers, body=body)",
+            "placing = __import__('asyncio').create_task(_place(engine, account, notice, headers=headers, body=body))\n"
+            "        engine.background.add(placing)\n        outcome = 'taken'",
+        ),
+    ),
 )

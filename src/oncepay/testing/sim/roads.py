@@ -23,7 +23,7 @@ from oncepay.publishers import roads as publishers
 from oncepay.publishers.webhook import WebhookPublisher
 from oncepay.sandbox import server
 from oncepay.testing.sim.loop import Life
-from oncepay.testing.sim.options import QUEUE_ROAD, ROADS
+from oncepay.testing.sim.options import AT_ONCE, QUEUE_ROAD, ROADS
 
 if TYPE_CHECKING:
     from oncepay.testing.sim.process import Process
@@ -84,8 +84,11 @@ class Roads:
             return waiting
         waiting.timer = later(wait_s, waiting.fail, "no answer in time", context=world.context)
         if fault != "lost":
-            for _ in range(2 if fault == "twice" else 1):
-                later(self.delay_s(road), do, waiting, context=world.context)
+            delay_s = self.delay_s(road)
+            later(delay_s, do, waiting, context=world.context)
+            if fault in {"twice", AT_ONCE}:
+                again_s = self.delay_s(road) if fault == "twice" else delay_s
+                later(again_s, do, waiting, context=world.context)
         return waiting
 
 
@@ -192,13 +195,25 @@ class Carrier:
         """The status and the body, or None when no answer came in time."""
         path = urlsplit(url).path
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        task = asyncio.current_task()
+        number = self._number_of(task.get_name() if task else "")
+        asked = Asked("POST", path, b"", raw, body)
+
+        def answered(heard: Heard) -> None:
+            self._world.judges.answered(number, heard[0])
+
         try:
-            status, answer = await self._world.ask_centre("notify", Asked("POST", path, b"", raw, body), answer_s)
+            status, answer = await self._world.ask_centre("notify", asked, answer_s, answered)
         except Lost:
             return None
         self._world.judges.notified(path, status)
         self._world.note("channel", f"notifies {path} -> {status}")
         return status, answer
+
+    def _number_of(self, notice_id: str) -> str:
+        """Of which order the channel tells. It names the task that delivers a notification after it."""
+        notices = (notice for vendor in self._world.sandbox.vendors.values() for notice in vendor.notices())
+        return next((notice.number for notice in notices if notice.id == notice_id), "")
 
     def close(self) -> None:
         """There are no connections."""

@@ -36,6 +36,7 @@ SOMETIMES: Final = (
     "a payment was paid and no notification ever came", "money after the deadline was accepted",
     "a person sent a refund elsewhere", "a vendor had a new certificate",
     "a process learned a new key of a vendor",
+    "a success was acknowledged to its channel",
     "a message came to the broker twice", "a confirm did not come", "the broker was down",
     "a consumer died before it had taken a message in", "a consumer died before it had acknowledged",
     "a process died before the message", "a process died on the way of the message", "a process died after the message",

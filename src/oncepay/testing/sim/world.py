@@ -27,6 +27,7 @@ from oncepay.testing.sim.process import START_MS, Process, kept_routes
 from oncepay.testing.sim.roads import Asked, Carrier, Heard, Lost, Roads, Waiting, serve
 from oncepay.testing.sim.seals import quick_seals
 from oncepay.testing.sim.shop import Shop
+from oncepay.testing.sim.witness import Witness
 
 CRASHES_MAX: Final = 12
 REFUSALS: Final = 6
@@ -76,6 +77,7 @@ class World:
         keys = spare_keys() if self.options.rotations else nullcontext()
         with seals, keys, kept_routes(), disk(self.ground.database, self.polls.written, real=real) as self.disk:
             self._next_due = self.disk.look.cursor().execute
+            self.witness = Witness(self)
             self.loop.set_exception_handler(self._unhandled)
             collecting = gc.isenabled()
             gc.disable()  # or it would finish what is frozen
@@ -86,6 +88,7 @@ class World:
             finally:
                 for process in self._processes:
                     process.kill()
+                self.witness.close()
                 self.shop.close()
                 self.loop.bury()
                 if collecting:
@@ -272,8 +275,10 @@ class World:
         self._grave.append(self.loop.create_future())
         await self._grave[-1]
 
-    async def ask_centre(self, road: str, asked: Asked, wait_s: float) -> Heard:
-        """One request to whichever process is up. Raises Lost."""
+    async def ask_centre(
+        self, road: str, asked: Asked, wait_s: float, answered: Callable[[Heard], None] = lambda _: None
+    ) -> Heard:
+        """One request to whichever process is up. ``answered``: sees each answer as it leaves. Raises Lost."""
 
         def arrives(waiting: Waiting) -> None:
             up = [p for p in self._processes if p.up]
@@ -285,6 +290,7 @@ class World:
 
             def answer(heard: Heard) -> None:
                 process.waiting.discard(waiting)
+                answered(heard)
                 waiting.answer(heard)
 
             self.loop.in_life(process.life, serve(process, asked, answer), f"serves {asked.path}")
