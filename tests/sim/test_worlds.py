@@ -7,11 +7,16 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from typing import Final
+from contextlib import nullcontext
+from typing import Any, Final
 
 import msgspec
 import pytest
 
+from oncepay.engine import step
+from oncepay.sandbox.wechat import refunds
+from oncepay.sandbox.wechat.wire import Refusal
+from oncepay.testing.edits import edit
 from oncepay.testing.sim.options import Options, draw
 from oncepay.testing.sim.payers import Payer
 from oncepay.testing.sim.run import run
@@ -86,6 +91,37 @@ def test_a_new_certificate_is_learned_and_what_it_signs_is_believed() -> None:
     assert "wechat signs by a new certificate" in said[:learned]
     assert "notifies /notify/wechat/wechat -> 204" in said[learned:]
     assert world.hits["a process learned a new key of a vendor"]
+
+
+class WantsSome(Payer):
+    """Somebody who wants a third of it back, once."""
+
+    async def _refunds(self, path: str) -> None:
+        await self._patiently(f"{path}/refunds", {"refund_no": "some", "minor": self.minor // 3 or 1})
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_process_that_stood_still_for_days_sends_nothing_a_second_time(
+    held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its channel refuses the call that another process made in its stead, knows of no such refund, and would carry
+    out the late call all the same: that none is made so late is what the next number's call relies on."""
+    refused = iter([Refusal(400, "PARAM_ERROR", "no")])
+    check = refunds._check
+
+    def refuses_once(*given: Any) -> None:
+        for refusal in refused:
+            raise refusal
+        check(*given)
+
+    monkeypatch.setattr(refunds, "_check", refuses_once)
+    late = edit(step._ask, "attempt.until_ms <= engine.clock.now_ms()", "False")
+    with nullcontext() if held else late():
+        world = World(1, Options(still=1.0), lambda world: [WantsSome(world, 0, "pays", "wechat native", refund=True)])
+        complaints = world.run()
+    assert world.hits["a process stood still between a refund's intent and its call"] == 1
+    assert next(refused, None) is None, "it was refused"
+    assert {complaint.promise for complaint in complaints} == (set() if held else {"I4"})
 
 
 ON_A_BAD_DAY: Final = Options(

@@ -184,6 +184,7 @@ class Judges:
             self.saw("the list", payment)
         self._feed(payments, feed)
         self._consumer(payments)
+        self._wanted_back(payments)
         self._one_at_a_time(payments)
         self._bounded()
         for case in self._world.cases:
@@ -225,6 +226,18 @@ class Judges:
             if heard != said:
                 about = f"{payment['order_no']} {payment['id']}"
                 self.complain("I9", f"{about}: who drops older versions ends at {heard}; the API says {said}")
+
+    def _wanted_back(self, payments: list[dict[str, Any]]) -> None:
+        """Of what paid a payment so much went back as its app asked for, each refund once. (That the books agree is not
+        enough: they do so about what went back twice, too.) Nobody sends any back in the vendors' consoles here."""
+        for payment in payments:
+            if payment["paid"] is None:
+                continue
+            number = payment["paid"]["attempt"].removeprefix("att_")
+            went = sum(row.refunded for row in self._world.sandbox.books(number))
+            done = [r["minor"] for r in payment["refunds"] if r["origin"] == "app" and r["status"] == "done"]
+            if went > sum(done):
+                self.complain("I4", f"{went} went back of {number}, and its app asked for {sum(done)}")
 
     def _one_at_a_time(self, payments: list[dict[str, Any]]) -> None:
         """Where the policy is to wait, an attempt is over at its channel before the next one is there."""

@@ -29,13 +29,14 @@ RATES: Final = (0.03, 0.1, 0.2, 0.3)
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """``orders``: which of the seed's orders are placed. ``faults``: rate by the sandbox's name. ``roads``: rate by
     "road fault". ``crash``: chance at each numbered point. ``crash_at``: these points, come what may. ``stop``: chance
-    that a process is stopped for a while (SIGSTOP) at a point. ``unknown``: of a commit whose outcome is not told.
-    ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often the shop fails
-    to take a webhook; ``shut``: times that it is shut. ``rotations``: times that a vendor has a new certificate.
-    ``queue``: the app hears by a queue too, and its consumers die as often as it fails to take a webhook; ``broken``:
-    times that the broker is down. ``late``, ``unclosable``: the app's policies. ``patience_s``: how long peace lasts at
-    least. ``meddlers``: share of orders that somebody else meddles with at the same time. ``real``: RSA, and a file for
-    a database, instead of quick stand-ins."""
+    that a process is stopped for a while (SIGSTOP) at a point. ``still``: that it is stopped between the intent of a
+    refund's call and that call, for longer than "no such refund" takes to count. ``unknown``: of a commit whose outcome
+    is not told. ``away``: times that the store does not answer. ``skew_s``: how wrong clocks are. ``shop``: how often
+    the shop fails to take a webhook; ``shut``: times that it is shut. ``rotations``: times that a vendor has a new
+    certificate. ``queue``: the app hears by a queue too, and its consumers die as often as it fails to take a webhook;
+    ``broken``: times that the broker is down. ``late``, ``unclosable``: the app's policies. ``patience_s``: how long
+    peace lasts at least. ``meddlers``: share of orders that somebody else meddles with at the same time. ``real``: RSA,
+    and a file for a database, instead of quick stand-ins."""
 
     orders: tuple[int, ...] = tuple(range(ORDERS))
     processes: int = 2
@@ -44,6 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     crash: float = 0.0
     crash_at: tuple[int, ...] = ()
     stop: float = 0.0
+    still: float = 0.0
     unknown: float = 0.0
     away: int = 0
     skew_s: float = 0.0
@@ -83,6 +85,7 @@ def draw(seed: int) -> Options:
     queue_roads = {f"{QUEUE_ROAD} {fault}": later.choice(RATES) for fault in ROAD_FAULTS if later.random() < 0.4}
     broken = later.choice((0, 1, 3))
     at_once = {f"notify {AT_ONCE}": later.choice((0.3, 1.0))} if later.random() < 0.15 else {}
+    still = later.choice((0.2, 1.0)) if later.random() < 0.1 else 0.0
     if "pay_after_close" in faults:  # a channel that takes money for what it closed, and hides it: only a bill tells
         faults = {name: rate for name, rate in faults.items() if name not in HIDING}
     return Options(
@@ -91,6 +94,7 @@ def draw(seed: int) -> Options:
         roads={**some(roads, dice.choice((0.0, 0.1, 0.2, 0.3))), **(queue_roads if queue else {}), **at_once},
         crash=dice.choice((0.0, 0.002, 0.005, 0.02)),
         stop=dice.choice((0.0, 0.0, 0.002)),
+        still=still,
         unknown=dice.choice((0.0, 0.0, 0.02, 0.1)),
         away=dice.choice((0, 0, 1, 3)),
         skew_s=dice.choice((*(0.0,) * 6, *(2.0,) * 4, *(60.0,) * 5, 86_400.0)),

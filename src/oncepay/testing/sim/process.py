@@ -139,6 +139,8 @@ class SimLedger:
             if name in CHANGES_DIRECTORY:
                 world.polls.directory_changed()
             await world.point(life, f"after {name}")
+            if name == "commit" and told:
+                await world.before_call(life, values[0])
             if lost:
                 world.hit("a commit's outcome was not told, and it was there")
                 raise CommitUnknown("the connection was lost")

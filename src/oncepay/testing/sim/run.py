@@ -48,6 +48,7 @@ SOMETIMES: Final = (
     "the shop refused a message of another day",
     "a process lost the guard", "no process was left", "the store did not answer",
     "a commit's outcome was not told, and it was there", "a commit's outcome was not told, and it was not there",
+    "a process stood still between a refund's intent and its call",
     "a process was stopped past its leases", "a process was stopped for a moment",
     "a process died before commit", "a process died after commit", "a process died before claim_due",
     "a process died before the call GET", "a process died on the way GET", "a process died after the call GET",
@@ -296,7 +297,8 @@ def _smaller(found: Outcome) -> Iterator[Options]:
         yield but(crash=0.0, crash_at=tuple(found.crashed_at))
     yield from (but(crash_at=tuple(n for n in given.crash_at if n != at)) for at in given.crash_at)
     for name, calm in (
-        ("faults", {}), ("roads", {}), ("stop", 0.0), ("unknown", 0.0), ("away", 0), ("skew_s", 0.0), ("shop", 0.0),
+        ("faults", {}), ("roads", {}), ("stop", 0.0), ("still", 0.0), ("unknown", 0.0), ("away", 0), ("skew_s", 0.0),
+        ("shop", 0.0),
         ("shut", 0), ("rotations", 0), ("broken", 0), ("queue", False), ("patience_s", 0.0), ("processes", 1),
     ):  # fmt: skip
         if getattr(given, name) != calm:

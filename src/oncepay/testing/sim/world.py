@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from oncepay.domain.attempt import Call
 from oncepay.domain.change import Change
 from oncepay.testing.sim.broker import Broker
 from oncepay.testing.sim.disk import disk
@@ -34,6 +35,7 @@ REFUSALS: Final = 6
 STORM_S: Final = 600.0  # in which the store goes away and the shop is shut
 STORM_MAX_S: Final = 4 * 3_600.0
 HOUR_S: Final = 3_600.0
+STILL_S: Final = 30 * HOUR_S  # a call's longest time, the longest margin of a channel, and the next number's turn
 READS_MAX: Final = 1_000  # of pages of a list, failed ones too, before there is said to be no end of them
 # When peace is looked at, in hours from its start. A week and a half: what a bank debited too late goes back after five
 # days, and the last look at money that is over is a day after that.
@@ -63,6 +65,9 @@ class World:
         self._people = people
         self._dice = Random(f"{seed}:world")
         self._crashes = Random(f"{seed}:crashes")
+        self._dice_still = Random(f"{seed}:still")
+        self._still: set[Life] = set()
+        self.awake_s = 0.0  # when all who stood still for days have gone on
         self._processes: list[Process] = []
         self._counts: Counter[str] = Counter()
         self._grave: list[asyncio.Future[None]] = []
@@ -188,7 +193,8 @@ class World:
             await asyncio.sleep(max(0.0, began_s + hours * HOUR_S - self.loop.time()))
             due = await self._all("/v1/deliveries", "status=due")
             wrong = self.judges.at_rest(await self._all("/v1/payments"), due)
-            if not wrong and hours * HOUR_S >= self.options.patience_s:
+            awake = self.loop.time() > self.awake_s + HOUR_S or not self.awake_s
+            if not wrong and awake and hours * HOUR_S >= self.options.patience_s:
                 break
         self.hits[f"peace took {hours:g} h"] += 1
         self.judges.complaints += wrong
@@ -266,10 +272,30 @@ class World:
 
     def _stop(self, life: Life) -> None:
         pause_s = self._dice.choice((0.5, 10.0, 60.0)) * (0.5 + self._dice.random())
-        life.stopped = True
         self.hit("a process was stopped past its leases" if pause_s > 30 else "a process was stopped for a moment")
-        self.note(life.name, f"is stopped for {pause_s:.1f} s")
-        self.loop.call_later(pause_s, self.loop.go_on, life, context=self.context)
+        self._stands(life, pause_s)
+
+    async def before_call(self, life: Life, change: Change) -> None:
+        """The intent of a call is committed: of a refund's, the process may stand still till long after its time. (What
+        stands still between its last look at the clock and the call itself is assumed not to do so for as long.)"""
+        begun = any(a.asked is Call.REFUND and a.until_ms > change.at_ms for a in change.payment.attempts)
+        awake = [p for p in self._processes if p.up and p.life is not life and p.life not in self._still]
+        if begun and awake and self.raging and self._dice_still.random() < self.options.still:
+            for_s = STILL_S * (1 + self._dice_still.random())
+            self._still.add(life)
+            self.awake_s = max(self.awake_s, self.loop.time() + for_s)
+            self.hit("a process stood still between a refund's intent and its call")
+            self._stands(life, for_s)
+            await asyncio.sleep(0)
+
+    def _stands(self, life: Life, for_s: float) -> None:
+        life.stopped = True
+        self.note(life.name, f"is stopped for {for_s:.1f} s")
+        self.loop.call_later(for_s, self._goes_on, life, context=self.context)
+
+    def _goes_on(self, life: Life) -> None:
+        self._still.discard(life)
+        self.loop.go_on(life)
 
     async def _for_ever(self) -> None:
         self._grave.append(self.loop.create_future())
@@ -281,7 +307,7 @@ class World:
         """One request to whichever process is up. ``answered``: sees each answer as it leaves. Raises Lost."""
 
         def arrives(waiting: Waiting) -> None:
-            up = [p for p in self._processes if p.up]
+            up = [p for p in self._processes if p.up and p.life not in self._still]  # as whoever balances sees
             if not up:
                 waiting.fail("nobody is up")
                 return
