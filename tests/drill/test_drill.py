@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 
 from oncepay import cli
 from oncepay.cli import exits, play
-from oncepay.cli.drill.monkey import MORTALS, Monkey
+from oncepay.cli.drill.monkey import MORTALS, Deed, Monkey
+from oncepay.cli.drill.run import Commits, Told, set_goals
 from oncepay.cli.drill.stage import Stage
 from tests.tidy.house import ROOT
 
@@ -87,3 +88,43 @@ def test_everybody_has_a_turn_to_die_before_all_begin_anew() -> None:
     assert set(turns) == set(MORTALS) - {"PostgreSQL"}  # which has a pace of its own
     monkey._hurt.update(set(MORTALS) - {"shop"})
     assert {monkey._turn(), monkey._turn()} == {"shop", ""}
+
+
+def told(seconds: float, *deeds: str, full: int = 3, disk: str = "/small") -> Told:
+    """A drill in which all was well, with these deeds in it."""
+    kills = [Deed(at_s=1.0, what="kill", whom=whom) for whom in MORTALS for _ in range(40)]
+    others = [Deed(at_s=1.0, what=what, whom="somebody") for what in deeds]
+    return Told(
+        seconds=seconds, seed=1, deeds=[*kills, *others], samples=[],
+        seen={"refund of surplus: done": 1, "PostgreSQL found its disk full": full}, commits=Commits(commits=1),
+        kills=dict.fromkeys(MORTALS, 40), wrong=[], audit={"findings": []}, ended={}, skipped=[], disk=disk,
+    )  # fmt: skip
+
+
+ALWAYS: Final = ("stop", "drop connections")
+SELDOM: Final = ("cut a commit", "fill disk", "wipe", "jump clock", "shut")
+
+
+@pytest.mark.parametrize("never", [*ALWAYS, *SELDOM])
+def test_a_long_drill_in_which_a_kind_of_fault_never_struck_is_red(never: str) -> None:
+    whole = told(600.0, *ALWAYS, *SELDOM)
+    set_goals(whole, set(MORTALS))
+    assert whole.green
+    without = told(600.0, *({*ALWAYS, *SELDOM} - {never}), full=0 if never == "fill disk" else 3)
+    set_goals(without, set(MORTALS))
+    assert [reached for reached in without.goals.values() if not reached] == [False]
+    assert not without.green
+
+
+def test_a_disk_that_was_filled_and_nobody_noticed_is_red_and_none_that_cannot_be_filled() -> None:
+    unnoticed, without_means = told(600.0, *ALWAYS, *SELDOM, full=0), told(600.0, *ALWAYS, *SELDOM, full=0, disk="")
+    for drill in (unnoticed, without_means):
+        set_goals(drill, set(MORTALS))
+    assert not unnoticed.green
+    assert without_means.green
+
+
+def test_of_a_short_drill_no_more_is_demanded_than_it_has_time_for() -> None:
+    short = told(12.0, *ALWAYS)
+    set_goals(short, set(MORTALS))
+    assert short.green

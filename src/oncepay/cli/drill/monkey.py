@@ -211,7 +211,8 @@ class Monkey:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(cut.wait(), ARMED_S)
             proxy.disarm()
-            self._tell("cut a commit", "PostgreSQL")
+            if cut.is_set():
+                self._tell("cut a commit", "PostgreSQL")
 
     async def _drop(self) -> None:
         name = self._dice.choice(("front", "to_channel", "to_database"))
@@ -252,11 +253,13 @@ class Monkey:
     async def _wipe(self) -> None:
         port = self._stage.valkey.port
         with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"FLUSHALL\r\nSCRIPT FLUSH\r\nCLIENT KILL TYPE normal\r\nCLIENT KILL TYPE pubsub\r\n")
             await writer.drain()
+            wiped = await reader.readline()
             writer.close()
-            self._tell("wipe", "Valkey")
+            if wiped == b"+OK\r\n":
+                self._tell("wipe", "Valkey")
 
     async def _jump(self) -> None:
         """The clock of one process is wrong for a while, by up to a day, forwards or backwards."""

@@ -18,7 +18,7 @@ import msgspec
 
 from oncepay.cli import exits
 from oncepay.cli.drill.load import Load, heard
-from oncepay.cli.drill.monkey import MORTALS, Deed, Monkey
+from oncepay.cli.drill.monkey import GAPS_S, MORTALS, Deed, Monkey
 from oncepay.cli.drill.report import markdown, page, summary
 from oncepay.cli.drill.screen import Screen
 from oncepay.cli.drill.stage import Stage
@@ -26,6 +26,16 @@ from oncepay.cli.drill.stage import Stage
 KILLS_A_MINUTE: Final = 20
 DATABASE_KILLS_A_MINUTE: Final = 2
 FAST: Final = 6.0
+# Deeds that must have struck, where there are the means, in a drill that is long enough for so many TURNS: at whose
+# pace, and the goal.
+STRUCK: Final = {
+    "cut a commit": ("cut a commit", "connections cut in the middle of a commit"),
+    "fill disk": ("fill disk", "a disk that was full"),
+    "wipe": ("wipe Valkey", "a Valkey that was wiped"),
+    "jump clock": ("jump clock", "clocks that were wrong"),
+    "shut": ("shut shop", "a shop that was shut"),
+}
+TURNS: Final = 4
 AFTER_S: Final = 3.0  # the load goes on for so long after the last deed
 _UNKNOWN: Final = re.compile(r"commit\.unknown changes=(\d+)")
 _SETTLED: Final = re.compile(r"commit\.settled stored=(\d+) decided_again=(\d+)")
@@ -134,7 +144,7 @@ async def drill(home: Path, *, seconds: float, seed: int, rate: float, screen: S
         told.seen["PostgreSQL found its disk full"] = stage.database.log.read_bytes().count(b"No space left on device")
         told.seen["seconds of the audit"] = audit.get("took_s", 0)
         told.seen["orders"] = len(load.buyers)
-        _set_goals(told, set(MORTALS) | ({"RabbitMQ"} if stage.rabbit else set()))
+        set_goals(told, set(MORTALS) | ({"RabbitMQ"} if stage.rabbit else set()))
         return told
 
 
@@ -191,7 +201,7 @@ def _skipped(stage: Stage) -> list[str]:
     return found
 
 
-def _set_goals(told: Told, mortals: set[str]) -> None:
+def set_goals(told: Told, mortals: set[str]) -> None:
     """Enough must have been done to it, or that all is well says little. ``mortals``: who must have been killed."""
     minutes = told.seconds / 60
     did = Counter(deed.what for deed in told.deeds)
@@ -205,3 +215,8 @@ def _set_goals(told: Told, mortals: set[str]) -> None:
         "processes stopped and continued": did["stop"] > 0,
         "connections dropped": did["drop connections"] > 0,
     }
+    struck = Counter({deed: did[deed] for deed in STRUCK})
+    struck["fill disk"] = told.seen.get("PostgreSQL found its disk full", 0)  # filled is not enough: it must be noticed
+    for deed, (gap, goal) in STRUCK.items():
+        if told.seconds >= TURNS * GAPS_S[gap] and (deed != "fill disk" or told.disk):
+            told.goals[goal] = struck[deed] > 0
