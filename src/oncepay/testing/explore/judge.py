@@ -11,7 +11,7 @@ from oncepay.domain.change import Change
 from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus, Unclosable
 from oncepay.domain.snapshot import snapshot
 from oncepay.testing.explore.story import name_of
-from oncepay.testing.explore.world import NOW_MS, Books, Rest
+from oncepay.testing.explore.world import NOW_MS, Books, Rest, code
 
 GRAPH: Final = {  # the published one: where a payment may go, and by what
     (PaymentStatus.OPEN, PaymentStatus.PAID): "money in",
@@ -59,7 +59,15 @@ def wrong(payment: Payment, books: Books, policy: Policy, unclosable: Unclosable
             return "The payment is paid, and by the channel's books nobody paid it"
         if paying.minor != payment.minor:
             return f"The payment is paid by {paying.minor}, and {payment.minor} is owed"
-    return _too_much_back(payment, books) or _payable_twice(payment, books, policy, unclosable)
+    return _too_much_back(payment, books) or _void(payment, books) or _payable_twice(payment, books, policy, unclosable)
+
+
+def _void(payment: Payment, books: Books) -> str:
+    for number, call_no in books.codes:
+        attempt = payment.attempt(number)
+        if attempt is not None and attempt.credential not in {"", code(call_no)} and books.order(number) == "unpaid":
+            return f"{name_of(payment, number).capitalize()} is shown with a code that the channel has made void"
+    return ""
 
 
 def _too_much_back(payment: Payment, books: Books) -> str:

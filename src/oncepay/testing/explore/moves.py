@@ -11,6 +11,7 @@ stall              it stands still there instead, and goes on at any later time
 slow               it stands still after it planned a step, before it commits the intent
 read               it stands still after it has read the payment for one of the app's wishes
 outage             nobody works for a day
+signed             (not spent) answers bear the channel's time at which they were given
 console            somebody sends 60 back in the vendor's console, and a notification tells of it
 liar               a notification with a valid signature says that another amount was paid
 news               (not spent) the channel also notifies of refunds that it has carried out
@@ -28,7 +29,7 @@ from typing import Final
 import msgspec
 
 from oncepay.domain.attempt import Attempt, Call, Direction, Fact, Road, Status
-from oncepay.domain.capabilities import DAY, MIN, H
+from oncepay.domain.capabilities import DAY, MIN
 from oncepay.domain.change import (
     Act,
     Amend,
@@ -50,6 +51,7 @@ from oncepay.domain.change import (
 from oncepay.domain.payment import Payment
 from oncepay.testing.explore.channel import moved, said, serve
 from oncepay.testing.explore.core import REFUSED, Core
+from oncepay.testing.explore.flights import added, brings_code, brought_code, older
 from oncepay.testing.explore.judge import opens, order_of
 from oncepay.testing.explore.story import ARRIVES, CALLS, COMMITS, REACHES, SAYS, TAKES
 from oncepay.testing.explore.world import CHANNELS, CONSOLE, NOW_MS, Flight, Reader, Rest, Small, less, replace
@@ -85,6 +87,7 @@ class Moves:
         self.small = small
         self.core = core
         self.policy = core.policy
+        self.anew = {channel for channel, way in zip(CHANNELS, small.ways, strict=False) if way == "anew"}
 
     def all(self, pid: int, rest: Rest) -> Iterator[Move]:
         """Every thing that may happen in a state, with the state after it. The first free one is what happens when
@@ -118,16 +121,20 @@ class Moves:
         late = " late" if flight.stray else ""
         attempt = self._attempt(pid, no)
         others = tuple(other for other in rest.flights if other is not flight)
-        if flight.answer is None and flight.stray and flight.call is Call.REFUND and self._too_late(attempt):
+        if flight.answer is None and flight.stray and self._too_late(attempt, flight):
             yield f"{doing} never reaches the channel", no, pid, replace(rest, flights=others), True
             return
         if flight.answer is None:
             for taken in serve(flight.call, attempt, rest.books, self.policy[attempt.channel]):
                 if taken.spent and taken.spent not in may:
                     continue
-                back = Flight(flight.call, no, taken.answer, flight.stray)
+                said_ms = NOW_MS if "signed" in may else 0
+                answer = msgspec.structs.replace(taken.answer, said_ms=said_ms) if said_ms else taken.answer
+                back, books = msgspec.structs.replace(flight, answer=answer), taken.books
+                if attempt.channel in self.anew and brings_code(flight, taken.answer):
+                    books = books.coded(no, flight.call_no)
                 words = f"{doing}{REACHES}{late}{TAKES[taken.spent]}"
-                after = replace(rest, books=taken.books, flights=_with(others, back))
+                after = replace(rest, books=books, flights=added(others, back))
                 yield self._spent(words, no, pid, after, taken.spent)
         else:
             heard, left = self._hear(pid, replace(rest, flights=others), flight.answer, flight)
@@ -143,12 +150,15 @@ class Moves:
                 dead = replace(rest, flights=others)
                 yield self._spent(f"the process that waits for {doing} dies", no, pid, dead, "crash")
             if "stall" in may:
-                stray = Flight(flight.call, no, flight.answer, stray=True)
-                after = replace(rest, flights=_with(others, stray))
+                stray = msgspec.structs.replace(flight, stray=True)
+                after = replace(rest, flights=added(others, stray))
                 yield self._spent(f"the process that waits for {doing} stands still", no, pid, after, "stall")
 
-    def _too_late(self, attempt: Attempt) -> bool:
-        """No call is under way for longer than the margin after which "no such refund" counts."""
+    def _too_late(self, attempt: Attempt, flight: Flight) -> bool:
+        """No call is under way for longer than the margin after which "no such refund" counts; nor, where it would make
+        a shown code void, when its time is over and the next was made."""
+        if flight.call is not Call.REFUND:
+            return attempt.channel in self.anew and 0 < flight.call_no < attempt.calls
         margin_ms = self.policy[attempt.channel].refund_absent_margin_ms
         return attempt.refused_ms > 0 and attempt.refused_ms + margin_ms <= NOW_MS
 
@@ -166,9 +176,9 @@ class Moves:
             begin = self._begin(due, step)
             after, left = self._decided(due, waiting, begin)
             if after not in {REFUSED, due}:
-                flight = Flight(Call(step.kind.value), step.number)
+                flight = self._flight(after, Call(step.kind.value), step.number)
                 words = COMMITS + CALLS[flight.call]
-                yield words, step.number, after, replace(left, flights=_with(left.flights, flight)), True
+                yield words, step.number, after, replace(left, flights=added(left.flights, flight)), True
             if "slow" in rest.may and rest.reader is None:
                 reader = replace(waiting, reader=Reader(due, begin))
                 words = f"A process is about to commit to {CALLS[Call(step.kind.value)]}, and stands still"
@@ -201,7 +211,13 @@ class Moves:
         else:
             call = Call(step.kind.value)
             words = f"The process that stood still goes on, and commits to {CALLS[call]}"
-            yield words, number, after, replace(left, flights=_with(left.flights, Flight(call, number))), True
+            yield (
+                words,
+                number,
+                after,
+                replace(left, flights=added(left.flights, self._flight(after, call, number))),
+                True,
+            )
 
     # -- payers and the channel's news ---------------------------------------------------------------------------
 
@@ -306,7 +322,7 @@ class Moves:
                     yield words, "", after, left, False
                 return
             if new.calls:
-                left = replace(left, flights=_with(left.flights, Flight(Call.PREPAY, new.no)))
+                left = replace(left, flights=added(left.flights, self._flight(after, Call.PREPAY, new.no)))
             how = ", though the one before is not over" if force else ""
             yield self._spent(f"The shop starts {{}}{how}", new.no, after, left, word)
             return
@@ -322,8 +338,13 @@ class Moves:
                 continue
             asked = [a for a in self.core.payments[after].attempts if a.until_ms and a != payment.attempt(a.no)]
             if asked and asked[0].asked is not None:
-                left = replace(left, flights=_with(left.flights, Flight(asked[0].asked, asked[0].no)))
+                left = replace(left, flights=added(left.flights, self._flight(after, asked[0].asked, asked[0].no)))
             yield self._spent(words, attempt.no, after, left, word)
+
+    def _flight(self, pid: int, call: Call, number: str) -> Flight:
+        """A call whose intent has just been committed."""
+        paying = call in {Call.PREPAY, Call.REFUND}
+        return Flight(call, number, call_no=self._attempt(pid, number).calls if paying else 0)
 
     # -- what all of them do -------------------------------------------------------------------------------------
 
@@ -344,6 +365,8 @@ class Moves:
         if rest.reader is not None:
             read = self.core.later(rest.reader.pid, ms)
             rest = replace(rest, reader=msgspec.structs.replace(rest.reader, pid=read))
+        if "signed" in rest.may:
+            rest = replace(rest, flights=tuple(older(flight, ms) for flight in rest.flights))
         return self.core.later(pid, ms), rest
 
     def _decided(self, pid: int, rest: Rest, asked: Input) -> tuple[int, Rest]:
@@ -355,14 +378,16 @@ class Moves:
 
     def _hear(self, pid: int, rest: Rest, evidence: Evidence, flight: Flight | None) -> tuple[int, Rest]:
         credential, attempt = None, self._attempt(pid, evidence.of or evidence.number)
-        if flight is not None and flight.call is Call.PREPAY and evidence.fact is Fact.PENDING:
+        if flight is not None and brings_code(flight, evidence):
             renews = self.policy[attempt.channel].renews(attempt.method)
-            credential = Credential(body="{}", until_ms=NOW_MS + 2 * H) if renews or attempt.calls == 1 else None
+            brought = brought_code(flight, anew=attempt.channel in self.anew)
+            credential = brought if renews or attempt.calls == 1 else None
         heard = Hear(
             evidence=(evidence,),
             channel=attempt.channel,
             account="acc",
             answers=flight.number if flight else "",
+            call_no=flight.call_no if flight else 0,
             credential=credential,
         )
         after, rest = self._decided(pid, rest, heard)
@@ -385,10 +410,3 @@ def start(small: Small, index: int, *, force: bool = False) -> Start:
 def _paid(rest: Rest, number: str) -> Rest:
     """Paid, and a notification of it is on its way."""
     return replace(rest, books=rest.books.put(number, "paid"), told=tuple(sorted((*rest.told, number))))
-
-
-def _with(flights: tuple[Flight, ...], flight: Flight) -> tuple[Flight, ...]:
-    """Who is on the way, in an order of their own: it makes no difference who set out first."""
-    if not flights:
-        return (flight,)
-    return tuple(sorted((*flights, flight), key=lambda f: (f.number, f.call, f.stray, repr(f.answer))))

@@ -20,6 +20,7 @@ from oncepay.domain.capabilities import S
 from oncepay.domain.change import Begin, Change, Evidence
 from oncepay.domain.decide import _change
 from oncepay.domain.desk import Desk
+from oncepay.domain.hear import _absent_twice
 from oncepay.domain.payment import Payment, PaymentStatus, RefundStatus
 from oncepay.domain.settle import close_if_over, money_in
 from oncepay.testing.explore.world import Small
@@ -83,6 +84,10 @@ def _after_its_time(desk: Desk, _attempt: Any, evidence: Evidence, sure_ms: int)
     return (evidence.said_ms or desk.now_ms) >= sure_ms
 
 
+def _twice_by_our_clock(desk: Desk, attempt: Attempt, evidence: Evidence, sure_ms: int) -> bool:
+    return _absent_twice(desk, attempt, msgspec.structs.replace(evidence, said_ms=0), sure_ms)
+
+
 def _uncounted(desk: Desk, begun: Begin) -> None:
     begin(desk, begun)
     attempt = desk.payment.attempt(begun.step.number)
@@ -131,6 +136,12 @@ PLANTED: Final = {
         Small(may=("close", "lag", "payer"), ways=("page",)),
         STILL,
         {DOMAIN + "hear._absent_twice": _after_its_time},
+    ),
+    "absent by our clock": Rule(
+        '"no such number" counts from when it was heard, not from when the channel said it',
+        Small(may=("signed", "stall", "stall", "payer"), ways=("page",)),
+        STILL,
+        {DOMAIN + "hear._absent_twice": _twice_by_our_clock},
     ),
     "no reservation": Rule(
         "a refund's amount is not reserved while it is under way",
@@ -269,6 +280,12 @@ PLANTED: Final = {
         Small(may=("start 2", "stall", "payer"), ways=("once", "call"), unclosable="wait"),
         BOTH,
         {DOMAIN + "hear._wanted": lambda *_: True},
+    ),
+    "earlier code": Rule(
+        "the late answer of an earlier call brings its code, though a later call has made another",
+        Small(may=("stall", "payer"), ways=("anew",)),
+        "made void",
+        {DOMAIN + "hear._is_of_earlier_call": _no},
     ),
     "amounts differ": Rule(
         "what a notification says is not held against what was asked for",

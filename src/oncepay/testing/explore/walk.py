@@ -223,6 +223,7 @@ class Walk:
 _FIRST = {
     "call": "A shop asks for 100. The centre commits to calling the channel for a code.",
     "soft": "A shop asks for 100. The centre commits to calling the channel for a code.",
+    "anew": "A shop asks for 100. The centre commits to calling the channel for a code, of which the last is good.",
     "once": "A shop asks for 100. The centre commits to calling the channel for a code that is told only once.",
     "page": "A shop asks for 100, to be paid by a page of which the channel knows only once somebody opens it.",
     "form": "A shop asks for 100, to be paid by a form of a channel that cannot close it.",
@@ -245,6 +246,6 @@ def begin(small: Small, core: Core) -> tuple[int, Rest]:
     )
     pid = core.create(payment, start(small, 0))
     first = core.payments[pid].attempts[0]
-    flights = (Flight(Call.PREPAY, first.no),) if first.calls else ()
+    flights = (Flight(Call.PREPAY, first.no, call_no=first.calls),) if first.calls else ()
     assert pid != REFUSED
     return pid, Rest(may=tuple(sorted(small.may)), flights=flights)

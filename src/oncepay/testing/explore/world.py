@@ -31,11 +31,13 @@ _CALL: Final = Capabilities(
 )
 # How a channel lets people pay. ``call``: its code comes by a call, and comes again when asked again. ``page``: made
 # without asking the channel, which knows of it when a payer opens it. ``form``: the same at a channel that cannot
-# close. ``once``: its code is told once. ``soft``: that it is closed has to be asked after.
+# close. ``once``: its code is told once. ``anew``: each call makes another code, and the one before is void.
+# ``soft``: that it is closed has to be asked after.
 WAYS: Final = {
     "call": _CALL,
     "page": msgspec.structs.replace(_CALL, methods=_WITHOUT_CALL),
     "form": msgspec.structs.replace(_CALL, methods=_WITHOUT_CALL, closes=False, again_at_ms=(1 * MIN, 1 * H)),
+    "anew": msgspec.structs.replace(_CALL),
     "once": msgspec.structs.replace(_CALL, methods=_TOLD_ONCE),
     "soft": msgspec.structs.replace(_CALL, close_final=False),
 }
@@ -60,12 +62,14 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
 
 class Flight(msgspec.Struct, frozen=True, gc=False):
     """A call whose intent is committed: towards the channel, or with its answer on the way back. ``stray``: whoever
-    made it stands still, so time goes on without it."""
+    made it stands still, so time goes on without it. ``call_no``: which of its number's paying calls, as the engine has
+    it."""
 
     call: Call
     number: str
     answer: Evidence | None = None
     stray: bool = False
+    call_no: int = 0
 
 
 class Reader(msgspec.Struct, frozen=True, gc=False):
@@ -79,10 +83,12 @@ class Reader(msgspec.Struct, frozen=True, gc=False):
 
 class Books(msgspec.Struct, frozen=True, gc=False):
     """What the channel knows. ``orders``: number -> unpaid, paid, closed. ``backs``: number, of, minor, and whether it
-    is accepted, done, or closed (it never went)."""
+    is accepted, done, or closed (it never went). ``codes``: number -> which of its calls made the code that is good,
+    where each makes another."""
 
     orders: tuple[tuple[str, str], ...] = ()
     backs: tuple[tuple[str, str, int, str], ...] = ()
+    codes: tuple[tuple[str, int], ...] = ()
 
     def order(self, number: str) -> str:
         """absent, unpaid, paid or closed."""
@@ -93,7 +99,11 @@ class Books(msgspec.Struct, frozen=True, gc=False):
 
     def put(self, number: str, state: str) -> Books:
         """With the order in that state."""
-        return Books(tuple(sorted({**dict(self.orders), number: state}.items())), self.backs)
+        return Books(tuple(sorted({**dict(self.orders), number: state}.items())), self.backs, self.codes)
+
+    def coded(self, number: str, call_no: int) -> Books:
+        """With the code that this call made; those of others are void."""
+        return Books(self.orders, self.backs, tuple(sorted({**dict(self.codes), number: call_no}.items())))
 
     def back(self, number: str) -> tuple[str, str, int, str] | None:
         """What is known of a refund's number."""
@@ -106,7 +116,7 @@ class Books(msgspec.Struct, frozen=True, gc=False):
     def put_back(self, number: str, of: str, minor: int, how: str) -> Books:
         """With the refund in that state."""
         others = [back for back in self.backs if back[0] != number]
-        return Books(self.orders, tuple(sorted([*others, (number, of, minor, how)])))
+        return Books(self.orders, tuple(sorted([*others, (number, of, minor, how)])), self.codes)
 
 
 class Rest(msgspec.Struct, frozen=True, gc=False):
@@ -122,6 +132,11 @@ class Rest(msgspec.Struct, frozen=True, gc=False):
 def replace(rest: Rest, **fields: Any) -> Rest:
     """With other fields."""
     return msgspec.structs.replace(rest, **fields)
+
+
+def code(call_no: int) -> str:
+    """The credential that a call makes."""
+    return f'{{"made_by_call":{call_no}}}'
 
 
 @cache

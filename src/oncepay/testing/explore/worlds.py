@@ -56,6 +56,9 @@ WORLDS: Final = {
     "a page, nobody works for a day": Small(may=("start 2", "outage", "crash", *PAY2), ways=("page", "call")),
     "a page, slow workers": Small(may=("start 2", "slow", "lost", *PAY2), ways=("page", "call"), unclosable="wait"),
     "a page, processes stand still": Small(may=("start 2", "stall", *PAY2), ways=("page", "call")),
+    "a page, answers that bear their time come late": Small(
+        may=("signed", "stall", "stall", "lost", "payer"), ways=("page",)
+    ),
     "two pages": Small(may=("start 2", "lost", *PAY2), ways=("page", "page")),
     "two pages, patient": Small(may=("start 2", "lost", *PAY2), ways=("page", "page"), unclosable="wait"),
     "a form that cannot be closed": Small(may=("start 2", "lost", "crash", *PAY2), ways=("form", "call")),
@@ -67,6 +70,7 @@ WORLDS: Final = {
     "a code told once, refusals": Small(
         may=("start 2", "refusal", "stall", "lost", "payer"), ways=("once", "call"), unclosable="wait"
     ),
+    "codes that are made anew": Small(may=("start 2", "stall", "lost", "payer"), ways=("anew", "call")),
     # three attempts
     "three attempts": Small(may=("start 2", "start 3", *PAY2), ways=("call", "call", "call")),
     "three attempts, patient": Small(
