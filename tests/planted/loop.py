@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from oncepay.domain import plan
 from oncepay.engine import admin, audit, core, deliver, directory, intake, invariants, step, workers
 from oncepay.publishers import schedule
 from oncepay.testing.edits import edit
@@ -54,6 +55,24 @@ LOOP: Final = (
             step._ask,
             "answer = await engine.transport.send(",
             'log.info("call.made account=%s", account); answer = await engine.transport.send(',
+        ),
+    ),
+    Bug(
+        "A notification that is refused is written into the log with the account that should have verified it",
+        "tenants are apart",
+        "tests/spec/test_secrets.py::test_no_secret_stands_in_the_log_of_a_story",
+        edit(intake._verified, "channel.name, account.id, read.why)", "channel.name, account, read.why)"),
+    ),
+    Bug(
+        "A channel that says that it is called too often is called again at once",
+        ENDS,
+        f"{INTENTS}a_channel_that_is_called_too_often_is_not_called_more_for_it",
+        edit(
+            plan._follow,
+            "a.calls < (len(PREPAY_GAPS_MS)",
+            "a.calls < (99 if a.fault else len(PREPAY_GAPS_MS)",
+            "PREPAY_GAPS_MS[a.calls]",
+            "(0 if a.fault else PREPAY_GAPS_MS[a.calls])",
         ),
     ),
     Bug(

@@ -8,7 +8,7 @@ from oncepay.store import postgres, postgres_group, postgres_link, postgres_list
 from oncepay.store.postgres_group import GroupWriter
 from oncepay.testing.edits import both, edit, entry, put, sql
 from tests.planted.bug import ASSERTED, Bug
-from tests.planted.store import BACK, DOUBT, DURABLE, ENDS, HEARS, IMPATIENT, LEDGER, LOST, OPENING, TWICE
+from tests.planted.store import BACK, DOUBT, DURABLE, ENDS, HEARS, IMPATIENT, LEDGER, LOST, MIGRATING, OPENING, TWICE
 
 GROUP: Final = "tests/store/test_postgres_group.py::test_"
 UNKNOWN: Final = "tests/store/test_postgres_unknown.py::test_"
@@ -288,6 +288,30 @@ SERVERS: Final = (
             'if INSTALLATION not in {row["name"] for row in meta}:',
             "if meta is not None:",
         ),
+    ),
+    Bug(
+        "What a migration made is there before its record is, on PostgreSQL",
+        ENDS,
+        f"{MIGRATING}TestADeath::test_in_the_middle_of_the_migrations_leaves_nothing_in_the_way[postgres-2]",
+        edit(
+            postgres_schema._apply,
+            "await link.execute(rendered(migration.text, POSTGRES_WORDS))",
+            "await link.execute(rendered(migration.text, POSTGRES_WORDS) + '; COMMIT; BEGIN')",
+        ),
+        fails=("StartRefused", "Unavailable"),
+    ),
+    Bug(
+        "More connections are made than are allowed",
+        ENDS,
+        f"{SERVER}too_few_connections_make_callers_wait_but_not_for_ever",
+        edit(postgres_link.Links.__init__, "asyncio.Semaphore(size)", "asyncio.Semaphore(size + 1)"),
+    ),
+    Bug(
+        "A connection that comes back is not lent again",
+        ENDS,
+        f"{SERVER}too_few_connections_make_callers_wait_but_not_for_ever",
+        edit(postgres_link.Links.lend, "self._free.release()", "pass"),
+        fails=("Unavailable",),
     ),
     Bug(
         "Raw bytes of a month for which there is no place are refused",

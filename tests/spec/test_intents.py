@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -102,3 +103,25 @@ async def test_a_process_that_stood_still_after_its_intent_makes_no_call_whose_t
     payment = await town.now(shown.payment)
     assert payment.refunds[0].status is RefundStatus.DONE, "it is followed as any call that was not answered"
     assert town.refunds_in_books(payment) == [100]
+
+
+async def test_a_channel_that_is_called_too_often_is_not_called_more_for_it(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call is answered with 429: the timetable goes on, and nothing is called again for the answer's sake."""
+    calls: list[int] = []
+    send = town.engine.transport.send
+
+    async def counted(request: Request, deadline_s: float) -> Answer:
+        calls.append(town.now_ms)
+        return await send(request, deadline_s)
+
+    monkeypatch.setattr(town.engine.transport, "send", counted)
+    town.sandbox.faults.replace({"on": {"http_429": True}})
+    await town.pay("A-1")
+    began_ms = calls[0]
+    await town.passes(1_800)
+    gaps_ms = [after - before for before, after in pairwise(calls)]
+    assert calls[-1] > began_ms + 600_000, "it is followed all the same"
+    assert len(calls) <= 30, "five times for a code, and then by the timetable"
+    assert min(gaps_ms[1:]) >= 2_000, "only the second host is asked at once"

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import os
 import re
+import signal
+from collections.abc import Mapping
+from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 
 import apsw
@@ -101,6 +106,60 @@ class TestOpening:
         ledger = await open_ledger(url, token=lambda: TOKEN)
         await ledger.ping()
         await ledger.close()
+
+
+def dies_at(url: str, step: int) -> None:
+    """A process that is killed as it comes to this migration."""
+    steps = count(1)
+
+    def deadly(text: str, words: Mapping[str, str]) -> str:
+        if next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rendered(text, words)
+
+    for module in (sqlite, postgres_schema):
+        vars(module)["rendered"] = deadly
+    asyncio.run(open_ledger(url, token=lambda: TOKEN))
+
+
+class TestADeath:
+    @pytest.mark.parametrize("step", [2, 3])
+    def test_in_the_middle_of_the_migrations_leaves_nothing_in_the_way(self, url: str, step: int) -> None:
+        dying = get_context("fork").Process(target=dies_at, args=(url, step))
+        dying.start()
+        dying.join()
+        assert dying.exitcode == -signal.SIGKILL
+
+        async def again() -> None:
+            ledger = await open_ledger(url, token=lambda: TOKEN)
+            await have(ledger, created())
+            await ledger.close()
+
+        asyncio.run(again())
+
+
+class TestSideBySide:
+    async def test_a_process_goes_on_while_a_newer_release_brings_the_tables_up_to_date(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = migrations.migrations()
+        with monkeypatch.context() as older:
+            for module in (sqlite, postgres_schema):
+                older.setattr(module, "migrations", lambda: whole[:-1])
+            old = await open_ledger(url, token=lambda: TOKEN)
+        first, second = created("A-1"), created("A-2")
+        await have(old, first)
+        new = await open_ledger(url, token=lambda: pytest.fail("drawn once"))
+        await have(old, second)
+        await have(new, paid(second.payment))
+        await have(old, paid(first.payment))
+        for ledger in (old, new):
+            for change in (first, second):
+                known = await ledger.load(change.payment.id)
+                assert known is not None
+                assert known.rev == 2
+        await old.close()
+        await new.close()
 
 
 class TestAnOlderRelease:
