@@ -15,7 +15,7 @@ from oncepay.domain.attempt import Attempt, Call
 from oncepay.domain.capabilities import Policy
 from oncepay.domain.change import Change, DeliveryDue, Drafted, Hear, Input, Raw
 from oncepay.domain.decide import decide
-from oncepay.domain.errors import Busy, MethodUnknown, Overloaded, PaymentAbsent
+from oncepay.domain.errors import Busy, MethodUnknown, Overloaded, PaymentAbsent, Unavailable
 from oncepay.domain.payment import Payment
 from oncepay.engine.ceiling import Ceiling
 from oncepay.engine.directory import Directory
@@ -115,9 +115,18 @@ class Engine:
         self.hand_over: Callable[[DeliveryRow], bool] | None = None  # the deliverer of this process, if it has one
         self._recent: OrderedDict[str, Payment] = OrderedDict()
 
+    async def find(self, payment_id: str) -> Payment | None:
+        """The payment as last committed, if there is one. Raises Unavailable for one that this release cannot read: a
+        newer one wrote it, and its processes go on with it, so nothing here may put it off or keep its messages."""
+        try:
+            return await self.ledger.load(payment_id)
+        except msgspec.DecodeError as error:
+            log.warning("payment.unreadable payment=%s why=%s", payment_id, error)
+            raise Unavailable("the payment holds what this release does not know", payment=payment_id) from error
+
     async def load(self, payment_id: str) -> Payment:
-        """The payment as last committed. Raises PaymentAbsent."""
-        payment = await self.ledger.load(payment_id)
+        """The same. Raises PaymentAbsent, too."""
+        payment = await self.find(payment_id)
         if payment is None:
             raise PaymentAbsent
         return payment

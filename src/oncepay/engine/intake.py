@@ -68,7 +68,7 @@ async def _place(engine: Engine, account: Account, notice: Notice, *, headers: M
     payment_id = payment_of(number)
     payment = engine.recent(payment_id) if payment_id else None
     if payment is None and payment_id:
-        payment = await engine.ledger.load(payment_id)
+        payment = await engine.find(payment_id)
     if payment is None:
         await _unplaced(engine, account, number, notice)
         return "unplaced"

@@ -79,13 +79,13 @@ async def create(engine: Engine, app: App, new: NewPayment, attempt: NewAttempt 
         asked = _checked(engine, attempt, now_ms) if attempt else None
         change = create_change(fresh, asked, engine.policy, now_ms)
     except errors.OncepayError:  # what could not be made now may have been made before, and even be paid
-        stored = await engine.ledger.load(payment_id)
+        stored = await engine.find(payment_id)
         if stored is None:
             raise
         return await _replay(engine, app, new, attempt, stored)
     bodies = await engine.commit(change, extras=_extras(attempt))
     if bodies is None:
-        stored = await engine.ledger.load(payment_id)
+        stored = await engine.find(payment_id)
         if stored is not None:
             return await _replay(engine, app, new, attempt, stored)
         # the commit's answer was lost and the store then found nothing of it: it never happened

@@ -48,7 +48,7 @@ async def refund(ask: Ask[Any, Any]) -> tuple[Payment, Refund]:
     id_ = name[4 : 4 + ID_LENGTH]
     if name[:4] != "ref_" or not is_id(id_):
         raise RefundAbsent
-    stored = await ask.engine.ledger.load(id_)
+    stored = await ask.engine.find(id_)
     if stored is None or stored.app != ask.app.id:
         raise RefundAbsent
     for known in stored.refunds:
