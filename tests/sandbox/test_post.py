@@ -45,7 +45,8 @@ def says(data: bytes, *, then_close: bool = False) -> Talk:
 
 
 async def post(poster: Poster, url: str, answer_s: float = 5.0) -> int | None:
-    return await poster.post(url, {"Content-Type": "application/json"}, b"body", answer_s)
+    answer = await poster.ask(url, {"Content-Type": "application/json"}, b"body", answer_s)
+    return None if answer is None else answer[0]
 
 
 @pytest.mark.parametrize(

@@ -106,11 +106,6 @@ class Poster:
         self._idle: dict[Target, list[_Wire]] = {}
         self._room = asyncio.Semaphore(UNDER_WAY_MAX)
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes, answer_s: float) -> int | None:
-        """POST once; the status, or None when there was none within ``answer_s`` seconds."""
-        answer = await self.ask(url, headers, body, answer_s)
-        return None if answer is None else answer[0]
-
     async def ask(self, url: str, headers: dict[str, str], body: bytes, answer_s: float) -> Answer | None:
         """POST once; the status and the beginning of the body, or None when no answer came in time."""
         try:
