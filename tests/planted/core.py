@@ -87,6 +87,12 @@ MESSAGES: Final = (
         edit(hear._said_of_attempt, "(attempt.calls != 1 or attempt.shown_ms)", "attempt.calls != 1"),
     ),
     Bug(
+        "An answer that bears no time counts from when it was heard, however long ago it was given",
+        PHANTOM,
+        "tests/spec/test_domain_late_answers.py::test_an_answer_without_a_time_counts_from_when_it_was_asked_for",
+        edit(hear._dated, "evidence.fact is not Fact.ABSENT", "True"),
+    ),
+    Bug(
         "Whether a channel's word comes before or after an attempt's end is told by our clock alone",
         "clocks decide nothing",
         f"{FACTS}the_channels_signed_time_counts_before_ours",

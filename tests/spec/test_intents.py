@@ -9,10 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from oncepay.domain.change import Change
-from oncepay.domain.payment import RefundStatus
+from oncepay.domain.attempt import Fact
+from oncepay.domain.capabilities import Policy
+from oncepay.domain.change import Change, Hear, Input, Step, StepKind
+from oncepay.domain.decide import decide
+from oncepay.domain.payment import Payment, RefundStatus
 from oncepay.domain.plan import plan
-from oncepay.engine import step
+from oncepay.engine import core, step
 from oncepay.ports import Answer, Request
 from tests.spec.centre import Town
 
@@ -125,3 +128,27 @@ async def test_a_channel_that_is_called_too_often_is_not_called_more_for_it(
     assert calls[-1] > began_ms + 600_000, "it is followed all the same"
     assert len(calls) <= 30, "five times for a code, and then by the timetable"
     assert min(gaps_ms[1:]) >= 2_000, "only the second host is asked at once"
+
+
+async def test_what_a_call_was_answered_is_as_old_as_the_call(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process stands still between the answer and what it makes of it."""
+    shown = await town.pay("A-1", channel="alipay", method="page")
+    heard: list[Hear] = []
+    send = town.engine.transport.send
+
+    async def stands_still(request: Request, deadline_s: float) -> Answer:
+        answer = await send(request, deadline_s)
+        town.sandbox.advance(3_600)
+        return answer
+
+    def hears(payment: Payment, asked: Input, policy: Policy, now_ms: int) -> Change | None:
+        if isinstance(asked, Hear):
+            heard.append(asked)
+        return decide(payment, asked, policy, now_ms)
+
+    monkeypatch.setattr(town.engine.transport, "send", stands_still)
+    monkeypatch.setattr(core, "decide", hears)
+    began_ms = town.now_ms
+    query = Step(kind=StepKind.QUERY, at_ms=began_ms, number=shown.payment.attempts[0].no)
+    await step.take(town.engine, shown.payment, query)
+    assert [(hear.evidence[0].fact, hear.asked_ms) for hear in heard] == [(Fact.ABSENT, began_ms)]

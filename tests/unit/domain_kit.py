@@ -174,6 +174,7 @@ class Story:
         answers = number if fields.get("call") else ""
         answers = fields.pop("answers", answers)
         credential, call_no = fields.pop("credential", None), fields.pop("call_no", 0)
+        asked_ms = fields.pop("asked_ms", 0)
         attempt = self.payment.attempt(number)
         channel = fields.pop("channel", attempt.channel if attempt else "wx")
         account = fields.pop("account", channel)
@@ -184,6 +185,7 @@ class Story:
             account=account,
             answers=answers,
             call_no=call_no,
+            asked_ms=asked_ms,
             credential=credential,
         )
         return self.take(heard)

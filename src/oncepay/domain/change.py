@@ -107,13 +107,14 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Hear(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Evidence to take in, all from one message that was verified with a key of ``account``.
     ``answers``: the number whose call in flight this answers; ``call_no``: which of its paying calls, from 1, 0 for
-    another call."""
+    another call. ``asked_ms``: when that call began; an answer without a time of its own may be as old."""
 
     evidence: tuple[Evidence, ...]
     channel: str
     account: str
     answers: str = ""
     call_no: int = 0
+    asked_ms: int = 0
     credential: Credential | None = None
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from oncepay.domain.adopt import adopt_in, adopt_out, make_room, raise_wrong, returned, say_returned
 from oncepay.domain.attempt import (
     Attempt,
@@ -62,7 +64,7 @@ def _hear_in(desk: Desk, evidence: Evidence, heard: Hear) -> str:
     attempt = desk.payment.attempt(evidence.number) or adopt_in(desk, evidence, heard)
     if attempt is None or _is_wrong(desk, attempt, evidence, heard):
         return ""
-    learned, fresh = _learn(desk, attempt, evidence, _countable_in(desk, attempt, evidence))
+    learned, fresh = _learn(desk, attempt, evidence, _countable_in(desk, attempt, _dated(evidence, heard)))
     if fresh and evidence.refunded and not _may_have_sent_back(desk, attempt.no):
         desk.raise_case(
             "outside_refund",
@@ -96,7 +98,7 @@ def _hear_out(desk: Desk, evidence: Evidence, heard: Hear) -> str:
     attempt = desk.payment.attempt(evidence.number) or adopt_out(desk, evidence, heard)
     if attempt is None or _is_wrong(desk, attempt, evidence, heard):
         return ""
-    learned, _ = _learn(desk, attempt, evidence, _countable_out(desk, attempt, evidence))
+    learned, _ = _learn(desk, attempt, evidence, _countable_out(desk, attempt, _dated(evidence, heard)))
     if learned.news and learned.status is Status.SUCCEEDED:
         _carried_out(desk, attempt)
     elif learned.news and learned.status is Status.OVER:
@@ -126,6 +128,14 @@ def _carried_out(desk: Desk, attempt: Attempt) -> None:
     money_out(desk, attempt.no)
     if refund is not None and refund.status is RefundStatus.FAILED and reversed_ is not None:
         make_room(desk, reversed_)
+
+
+def _dated(evidence: Evidence, heard: Hear) -> Evidence:
+    """That there was no such number is as old as the question, where the answer bears no time: since then whoever heard
+    it may have stood still, and a payer have opened the page."""
+    if evidence.fact is not Fact.ABSENT or evidence.said_ms or not heard.asked_ms:
+        return evidence
+    return msgspec.structs.replace(evidence, said_ms=heard.asked_ms)
 
 
 def _said_of_attempt(attempt: Attempt, evidence: Evidence) -> Fact:

@@ -73,6 +73,7 @@ async def do(engine: Engine, payment: Payment, number: str, call: Call, *, body:
         account=attempt.account,
         answers=number,
         call_no=attempt.calls if call in {Call.PREPAY, Call.REFUND} else 0,
+        asked_ms=started_ms,
         credential=read.credential,
     )
     engine.pauses.hear(attempt, call, read.evidence, engine.clock.now_ms())

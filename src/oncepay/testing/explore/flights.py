@@ -11,7 +11,9 @@ from oncepay.testing.explore.world import FAR_MS, NOW_MS, Flight, code
 
 
 def older(flight: Flight, ms: int) -> Flight:
-    """What an answer on its way says was said so much longer ago."""
+    """It began so much longer ago, and so did what its answer says."""
+    if flight.asked_ms:
+        flight = msgspec.structs.replace(flight, asked_ms=max(flight.asked_ms - ms, NOW_MS - FAR_MS))
     answer = flight.answer
     if answer is None or not answer.said_ms:
         return flight
@@ -33,4 +35,6 @@ def added(flights: tuple[Flight, ...], flight: Flight) -> tuple[Flight, ...]:
     """Who is on the way, in an order of their own: it makes no difference who set out first."""
     if not flights:
         return (flight,)
-    return tuple(sorted((*flights, flight), key=lambda f: (f.number, f.call, f.stray, f.call_no, repr(f.answer))))
+    return tuple(
+        sorted((*flights, flight), key=lambda f: (f.number, f.call, f.stray, f.call_no, f.asked_ms, repr(f.answer)))
+    )

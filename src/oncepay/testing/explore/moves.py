@@ -11,6 +11,7 @@ stall              it stands still there instead, and goes on at any later time
 slow               it stands still after it planned a step, before it commits the intent
 read               it stands still after it has read the payment for one of the app's wishes
 outage             nobody works for a day
+dated              (not spent) it is looked at when a call began, which is as old as its answer can be
 signed             (not spent) answers bear the channel's time at which they were given
 console            somebody sends 60 back in the vendor's console, and a notification tells of it
 liar               a notification with a valid signature says that another amount was paid
@@ -344,7 +345,8 @@ class Moves:
     def _flight(self, pid: int, call: Call, number: str) -> Flight:
         """A call whose intent has just been committed."""
         paying = call in {Call.PREPAY, Call.REFUND}
-        return Flight(call, number, call_no=self._attempt(pid, number).calls if paying else 0)
+        asked_ms = NOW_MS if "dated" in self.small.may else 0
+        return Flight(call, number, call_no=self._attempt(pid, number).calls if paying else 0, asked_ms=asked_ms)
 
     # -- what all of them do -------------------------------------------------------------------------------------
 
@@ -365,7 +367,7 @@ class Moves:
         if rest.reader is not None:
             read = self.core.later(rest.reader.pid, ms)
             rest = replace(rest, reader=msgspec.structs.replace(rest.reader, pid=read))
-        if "signed" in rest.may:
+        if "signed" in rest.may or "dated" in rest.may:
             rest = replace(rest, flights=tuple(older(flight, ms) for flight in rest.flights))
         return self.core.later(pid, ms), rest
 
@@ -388,6 +390,7 @@ class Moves:
             account="acc",
             answers=flight.number if flight else "",
             call_no=flight.call_no if flight else 0,
+            asked_ms=flight.asked_ms if flight else 0,
             credential=credential,
         )
         after, rest = self._decided(pid, rest, heard)

@@ -143,6 +143,12 @@ PLANTED: Final = {
         STILL,
         {DOMAIN + "hear._absent_twice": _twice_by_our_clock},
     ),
+    "absent when heard": Rule(
+        '"no such number" without a time counts from when it was heard, not from when it was asked for',
+        Small(may=("dated", "stall", "stall", "payer"), ways=("page",)),
+        STILL,
+        {DOMAIN + "hear._dated": lambda evidence, _: evidence},
+    ),
     "no reservation": Rule(
         "a refund's amount is not reserved while it is under way",
         Small(may=("refund 50", "refund 60", "payer")),

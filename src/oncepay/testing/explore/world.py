@@ -63,13 +63,14 @@ class Small(msgspec.Struct, frozen=True, kw_only=True):
 class Flight(msgspec.Struct, frozen=True, gc=False):
     """A call whose intent is committed: towards the channel, or with its answer on the way back. ``stray``: whoever
     made it stands still, so time goes on without it. ``call_no``: which of its number's paying calls, as the engine has
-    it."""
+    it; ``asked_ms``: when it began, where that is looked at."""
 
     call: Call
     number: str
     answer: Evidence | None = None
     stray: bool = False
     call_no: int = 0
+    asked_ms: int = 0
 
 
 class Reader(msgspec.Struct, frozen=True, gc=False):

@@ -59,6 +59,7 @@ WORLDS: Final = {
     "a page, answers that bear their time come late": Small(
         may=("signed", "stall", "stall", "lost", "payer"), ways=("page",)
     ),
+    "a page, answers that bear no time come late": Small(may=("dated", "stall", "stall", "payer"), ways=("page",)),
     "two pages": Small(may=("start 2", "lost", *PAY2), ways=("page", "page")),
     "two pages, patient": Small(may=("start 2", "lost", *PAY2), ways=("page", "page"), unclosable="wait"),
     "a form that cannot be closed": Small(may=("start 2", "lost", "crash", *PAY2), ways=("form", "call")),
