@@ -188,6 +188,12 @@ READING: Final = (
         sql("postgres", "read_feed", "AND pos < pg_snapshot_xmin(pg_current_snapshot())", ""),
     ),
     Bug(
+        "The feed is ordered by the text of its places, where 1000 comes before 999",
+        HEARS,
+        "tests/store/test_postgres_server.py::test_places_of_the_feed_are_compared_as_numbers",
+        sql("postgres", "read_feed", "ORDER BY event.pos", "ORDER BY pos"),
+    ),
+    Bug(
         "After a restore the feed goes on from places that were given before, on PostgreSQL",
         HEARS,
         "tests/store/test_ledger_events.py::TestTheFeed::test_a_place_of_another_epoch_starts_again[postgres]",
