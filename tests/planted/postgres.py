@@ -304,7 +304,7 @@ SERVERS: Final = (
             "await link.execute(rendered(migration.text, POSTGRES_WORDS))",
             "await link.execute(rendered(migration.text, POSTGRES_WORDS) + '; COMMIT; BEGIN')",
         ),
-        fails=("StartRefused", "Unavailable"),
+        fails=("StartRefused", "Unavailable", "DatabaseRefused"),
     ),
     Bug(
         "More connections are made than are allowed",

@@ -344,7 +344,7 @@ ON_SQLITE: Final = (
             'record = {"number"',
             'writer.execute("COMMIT"), writer.execute("BEGIN IMMEDIATE")\n            record = {"number"',
         ),
-        fails=("StartRefused", "Unavailable"),
+        fails=("StartRefused", "Unavailable", "DatabaseRefused"),
     ),
     Bug(
         "A migration renames a column in one step, beneath who runs already",
