@@ -190,7 +190,8 @@ class UnionpayKit(ChannelKit):
             case None, (Fact.MOVED | Fact.OVER) if about.fact is Fact.MOVED or not incoming:
                 code = {Fact.MOVED: "00", Fact.OVER: "01"}[about.fact]
                 echo = b64encode(f"shop:A-1001{about.attempt.of and ':' + about.attempt.of}".encode()).decode()
-                return self._fields(about, respCode=code, reqReserved=echo, **self._money(about))
+                settled = {"settleAmt": str(about.attempt.minor), "settleDate": "0302", "traceNo": "100567"}
+                return self._fields(about, respCode=code, reqReserved=echo, **self._money(about), **settled)
         return None
 
     def seals(self, about: About, said: Said, seal: Seal) -> tuple[Mapping[str, str], bytes]:
